@@ -1,0 +1,303 @@
+//! The published catalogue: trees of models, of tombstones and of the index, and lookups in them.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::canonical;
+use crate::model::{Model, ModelId};
+use crate::tree::{self, Edits, Missing, Node, NodeId, Nodes, Root, Shape};
+
+/// The trees of one revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Roots {
+    /// Models that are in the repository's tree or the API's, by id. Its top node is the digest.
+    pub models: Root,
+    /// Models whose file is gone, by id.
+    pub tombstones: Root,
+    /// Names and references, for the rules that look across models.
+    pub index: Root,
+}
+
+impl Roots {
+    /// No models at all, and the one node that this takes.
+    #[must_use]
+    pub fn empty() -> (Self, NodeId, Arc<Node>) {
+        let (root, node) = tree::empty();
+        (Self { models: root, tombstones: root, index: root }, root.id, node)
+    }
+
+    /// The trees, for loading and for keeping.
+    #[must_use]
+    pub fn all(&self) -> [Root; 3] {
+        [self.models, self.tombstones, self.index]
+    }
+
+    /// The digest: a name for exactly these specs, whatever the way that led to them.
+    ///
+    /// It is the Merkle root over the canonical JSON of every spec, by id. Tombstones, revisions
+    /// and timestamps are outside it.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        self.models.id.to_string()
+    }
+}
+
+/// The digest of a set of specs, made from nothing else; equal to [`Roots::digest`] of its revision.
+///
+/// # Errors
+/// Whatever `serde_json` says when a spec cannot be written as JSON.
+pub fn digest<'m>(specs: impl Iterator<Item = &'m Model>) -> Result<String, serde_json::Error> {
+    let entries: Edits =
+        specs.map(|model| Ok((model.id.as_str().into(), Some(entry(model)?)))).collect::<Result<_, _>>()?;
+    Ok(tree::build(Shape::MODELS, &entries).root.id.to_string())
+}
+
+/// A published model: its spec without what only admins may see, which is present by its hash alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Published {
+    /// The spec without internal notes.
+    pub spec: Model,
+    /// The SHA-256 of the internal notes, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+}
+
+fn entry(model: &Model) -> Result<Arc<str>, serde_json::Error> {
+    let mut spec = model.clone();
+    let notes = std::mem::take(&mut spec.meta.internal_notes);
+    let notes = (!notes.is_empty()).then(|| canonical::sha256_hex(notes.as_bytes()));
+    canonical::to_string(&Published { spec, notes }).map(Into::into)
+}
+
+/// Who holds a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameHolder {
+    /// The model.
+    pub id: ModelId,
+    /// Its file; absent for a model of the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<Arc<str>>,
+}
+
+/// What becomes of a model in a revision.
+#[derive(Clone, Debug)]
+pub enum Change<'m> {
+    /// It is there, from this file or from the API.
+    Present(&'m Model, Option<Arc<str>>),
+    /// Its file is gone; this is what is remembered.
+    Tombstone(&'m Model),
+}
+
+/// Lookups in one revision, over the nodes that are loaded.
+///
+/// A lookup that meets a node that is not loaded remembers its id and answers as if there were
+/// nothing: ask everything, then ask [`Catalogue::complete`] whether the answers can be used.
+pub struct Catalogue<'a> {
+    nodes: &'a Nodes,
+    roots: &'a Roots,
+    missing: RefCell<Vec<NodeId>>,
+}
+
+/// An entry of a published tree that cannot be read: the tree was written by something else.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("published entry \"{key}\" cannot be read: {message}")]
+pub struct CorruptEntry {
+    key: String,
+    message: String,
+}
+
+impl<'a> Catalogue<'a> {
+    /// The catalogue of a revision.
+    #[must_use]
+    pub fn new(nodes: &'a Nodes, roots: &'a Roots) -> Self {
+        Self { nodes, roots, missing: RefCell::default() }
+    }
+
+    /// Whether every lookup so far found its nodes.
+    ///
+    /// # Errors
+    /// [`Missing`] with the nodes to load before asking again.
+    pub fn complete(self) -> Result<(), Missing> {
+        let mut missing = self.missing.into_inner();
+        missing.sort_unstable();
+        missing.dedup();
+        if missing.is_empty() { Ok(()) } else { Err(Missing(missing)) }
+    }
+
+    /// The live model with this id.
+    ///
+    /// # Errors
+    /// [`CorruptEntry`] when what is published cannot be read.
+    pub fn model(&self, id: &str) -> Result<Option<Model>, CorruptEntry> {
+        let found = self.noting(self.nodes.lookup(&self.roots.models, id)).flatten();
+        found.map(|text| read::<Published>(id, &text).map(|published| published.spec)).transpose()
+    }
+
+    /// Who holds a name, letter case aside.
+    ///
+    /// # Errors
+    /// [`CorruptEntry`] when what is published cannot be read.
+    pub fn holder(&self, folded: &str) -> Result<Option<NameHolder>, CorruptEntry> {
+        let found = self.noting(self.nodes.lookup(&self.roots.index, &name_key(folded))).flatten();
+        found.map(|text| read(folded, &text)).transpose()
+    }
+
+    /// The models whose replacement is this one.
+    #[must_use]
+    pub fn replaced_by(&self, id: &str) -> Vec<String> {
+        let prefix = replacement_key(id, "");
+        let found = self.noting(self.nodes.with_prefix(&self.roots.index, &prefix)).unwrap_or_default();
+        found.into_iter().map(|(key, _)| key[prefix.len()..].to_owned()).collect()
+    }
+
+    fn noting<T>(&self, result: Result<T, Missing>) -> Option<T> {
+        result.map_err(|Missing(ids)| self.missing.borrow_mut().extend(ids)).ok()
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(key: &str, text: &str) -> Result<T, CorruptEntry> {
+    serde_json::from_str(text).map_err(|error| CorruptEntry { key: key.to_owned(), message: error.to_string() })
+}
+
+fn name_key(folded: &str) -> String {
+    format!("name\t{folded}")
+}
+
+fn replacement_key(replacement: &str, id: &str) -> String {
+    format!("replacement\t{replacement}\t{id}")
+}
+
+/// The next revision's trees, and the nodes that they have anew.
+#[derive(Debug)]
+pub struct NextRoots {
+    /// The trees.
+    pub roots: Roots,
+    /// The nodes to write before the revision is shown.
+    pub fresh: Vec<(NodeId, Arc<Node>)>,
+}
+
+/// Why the next trees cannot be made (yet).
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// Nodes must be loaded first.
+    #[error("{} nodes are not loaded", .0.0.len())]
+    Missing(Missing),
+    /// What is published cannot be read.
+    #[error(transparent)]
+    Corrupt(#[from] CorruptEntry),
+    /// A spec cannot be written.
+    #[error("a spec cannot be written: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl From<Missing> for EditError {
+    fn from(missing: Missing) -> Self {
+        Self::Missing(missing)
+    }
+}
+
+/// The trees with some models changed.
+///
+/// # Errors
+/// [`EditError::Missing`] until every node on the way is loaded.
+pub fn edit(nodes: &Nodes, roots: &Roots, changes: &BTreeMap<ModelId, Change<'_>>) -> Result<NextRoots, EditError> {
+    let mut models = Edits::new();
+    let mut tombstones = Edits::new();
+    let mut index = Edits::new();
+    let catalogue = Catalogue::new(nodes, roots);
+    for id in changes.keys() {
+        if let Some(before) = catalogue.model(id.as_str())? {
+            index.extend(index_entries(&before, None)?.into_iter().map(|(key, _)| (key, None)));
+        }
+    }
+    for (id, change) in changes {
+        let key: Arc<str> = id.as_str().into();
+        match change {
+            Change::Present(model, path) => {
+                models.insert(key.clone(), Some(entry(model)?));
+                tombstones.insert(key, None);
+                index.extend(index_entries(model, path.clone())?.into_iter().map(|(key, value)| (key, Some(value))));
+            }
+            Change::Tombstone(model) => {
+                models.insert(key.clone(), None);
+                tombstones.insert(key, Some(entry(model)?));
+            }
+        }
+    }
+    let mut missing = catalogue.complete().err().map_or(Vec::new(), |Missing(ids)| ids);
+    let mut fresh = Vec::new();
+    let mut apply = |root: &Root, shape: Shape, edits: &Edits| match nodes.edit(root, shape, edits) {
+        Ok(edited) => {
+            fresh.extend(edited.fresh);
+            edited.root
+        }
+        Err(Missing(ids)) => {
+            missing.extend(ids);
+            *root
+        }
+    };
+    let next = Roots {
+        models: apply(&roots.models, Shape::MODELS, &models),
+        tombstones: apply(&roots.tombstones, Shape::MODELS, &tombstones),
+        index: apply(&roots.index, Shape::INDEX, &index),
+    };
+    if missing.is_empty() {
+        Ok(NextRoots { roots: next, fresh })
+    } else {
+        missing.sort_unstable();
+        missing.dedup();
+        Err(Missing(missing).into())
+    }
+}
+
+/// What the index says of a model: its names, and what it refers to.
+fn index_entries(model: &Model, path: Option<Arc<str>>) -> Result<Vec<(Arc<str>, Arc<str>)>, serde_json::Error> {
+    let holder: Arc<str> = canonical::to_string(&NameHolder { id: model.id.clone(), path })?.into();
+    let names = std::iter::once(&model.id).chain(&model.aliases);
+    let mut entries: Vec<(Arc<str>, Arc<str>)> =
+        names.map(|name| (name_key(&name.folded()).into(), holder.clone())).collect();
+    if let Some(replacement) = &model.meta.legacy_replacement_model_id {
+        entries.push((replacement_key(replacement.as_str(), model.id.as_str()).into(), "".into()));
+    }
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tests::model;
+
+    #[test]
+    fn the_digest_made_step_by_step_is_the_digest_made_at_once() {
+        let (mut roots, id, node) = Roots::empty();
+        let mut nodes = Nodes::default();
+        nodes.insert(id, node);
+        let models: Vec<Model> = (0..300).map(|n| model(&format!("m{n}"))).collect();
+        for model in &models {
+            let change = Change::Present(model, Some("f".into()));
+            let next = edit(&nodes, &roots, &BTreeMap::from([(model.id.clone(), change)])).unwrap();
+            next.fresh.into_iter().for_each(|(id, node)| nodes.insert(id, node));
+            roots = next.roots;
+        }
+        assert_eq!(roots.digest(), digest(models.iter()).unwrap());
+        let gone = BTreeMap::from([(models[7].id.clone(), Change::Tombstone(&models[7]))]);
+        let next = edit(&nodes, &roots, &gone).unwrap();
+        let rest = models.iter().filter(|model| model.id != models[7].id);
+        assert_eq!(next.roots.digest(), digest(rest).unwrap());
+        assert_eq!(next.roots.tombstones.count, 1);
+        assert_eq!(next.roots.index.count, 299);
+    }
+
+    #[test]
+    fn internal_notes_are_in_the_digest_and_not_in_the_entry() {
+        let plain = model("m");
+        let mut noted = plain.clone();
+        noted.meta.internal_notes = "margin is thin".to_owned();
+        assert!(!entry(&noted).unwrap().contains("thin"));
+        assert_ne!(digest([&plain].into_iter()).unwrap(), digest([&noted].into_iter()).unwrap());
+    }
+}

@@ -1,0 +1,31 @@
+//! The domain of Roster: what a model is, what may change, and what a change means.
+//!
+//! Pure: no I/O, no async, no clock. Time and state come in as arguments, so every rule
+//! here can be tested by calling it.
+
+pub mod canonical;
+pub mod catalogue;
+pub mod decimal;
+pub mod diff;
+pub mod document;
+pub mod guard;
+pub mod lifecycle;
+pub mod meta;
+pub mod model;
+pub mod plan;
+pub mod policy;
+pub mod price;
+pub mod record;
+#[cfg(feature = "schema")]
+pub mod schema;
+pub mod tier;
+pub mod tree;
+pub mod validate;
+pub mod version;
+pub mod view;
+
+pub use decimal::Exact;
+pub use document::Problem;
+pub use model::{Model, ModelId};
+pub use policy::Policy;
+pub use price::Price;

@@ -1,0 +1,105 @@
+//! Where a model is in its life at a given time.
+
+use jiff::Timestamp;
+
+use crate::meta::Meta;
+use crate::model::Model;
+use crate::price::{Price, Prices};
+
+/// A model's place in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// In use.
+    Active,
+    /// In use, on its way out.
+    Legacy,
+    /// Hidden from clients: archived, or past its sunset.
+    Archived,
+}
+
+/// The stage at `now`. A sunset that has passed counts at once, whether or not it was made durable.
+#[must_use]
+pub fn stage(model: &Model, now: Timestamp) -> Stage {
+    if model.is_archived || model.meta.sunset_date.is_some_and(|sunset| sunset <= now) {
+        Stage::Archived
+    } else if model.is_legacy {
+        Stage::Legacy
+    } else {
+        Stage::Active
+    }
+}
+
+/// The prices in force at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PricesAt<'m> {
+    /// Input price.
+    pub input: Option<Price>,
+    /// Output price.
+    pub output: Option<Price>,
+    /// The others.
+    pub prices: Option<&'m Prices>,
+}
+
+/// The prices at `now`: those of the file, with every scheduled change that has begun.
+#[must_use]
+pub fn prices_at(meta: &Meta, now: Timestamp) -> PricesAt<'_> {
+    let mut at = PricesAt {
+        input: meta.input_cost_per_million_tokens,
+        output: meta.output_cost_per_million_tokens,
+        prices: meta.prices.as_ref(),
+    };
+    for scheduled in meta.price_schedule.iter().filter(|scheduled| scheduled.from <= now) {
+        at.input = scheduled.input_cost_per_million_tokens.or(at.input);
+        at.output = scheduled.output_cost_per_million_tokens.or(at.output);
+        at.prices = scheduled.prices.as_ref().or(at.prices);
+    }
+    at
+}
+
+/// The next instant after `now` at which time alone changes what clients see of a model.
+#[must_use]
+pub fn next_change(model: &Model, now: Timestamp) -> Option<Timestamp> {
+    let starts = model.meta.price_schedule.iter().map(|scheduled| scheduled.from);
+    starts.chain(model.meta.sunset_date).filter(|&at| at > now).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tests::model;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_passed_sunset_archives() {
+        let mut model = model("m");
+        model.is_legacy = true;
+        model.meta.sunset_date = Some(at("2026-12-01T00:00:00Z"));
+        assert_eq!(stage(&model, at("2026-11-30T23:59:59Z")), Stage::Legacy);
+        assert_eq!(stage(&model, at("2026-12-01T00:00:00Z")), Stage::Archived);
+        model.meta.sunset_date = None;
+        model.is_archived = true;
+        assert_eq!(stage(&model, at("2026-12-01T00:00:00Z")), Stage::Archived);
+    }
+
+    #[test]
+    fn scheduled_prices_begin_on_time() {
+        let mut model = model("m");
+        model.meta.price_schedule = serde_json::from_str(
+            r#"[{"from":"2026-12-01T00:00:00Z","inputCostPerMillionTokens":1000},
+                {"from":"2027-01-01T00:00:00Z","outputCostPerMillionTokens":9000.5}]"#,
+        )
+        .unwrap();
+        let shown = |now: &str| {
+            let prices = prices_at(&model.meta, at(now));
+            format!("{} {}", prices.input.unwrap(), prices.output.unwrap())
+        };
+        assert_eq!(shown("2026-11-30T00:00:00Z"), "1250 10000");
+        assert_eq!(shown("2026-12-01T00:00:00Z"), "1000 10000");
+        assert_eq!(shown("2027-06-01T00:00:00Z"), "1000 9000.5");
+        assert_eq!(next_change(&model, at("2026-12-01T00:00:00Z")), Some(at("2027-01-01T00:00:00Z")));
+        assert_eq!(next_change(&model, at("2027-01-01T00:00:00Z")), None);
+    }
+}

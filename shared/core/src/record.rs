@@ -1,0 +1,115 @@
+//! What the tables hold of a model, and the history that follows from it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::diff::{self, FieldChange};
+use crate::model::{Model, ModelId};
+use crate::plan::Operation;
+
+/// Who answers for a model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Origin {
+    /// A file of the repository.
+    Git(GitOrigin),
+    /// The admin API; the subject of the token that created it.
+    Api(String),
+}
+
+/// The file that a model comes from, and the change that brought it to what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GitOrigin {
+    /// The repository, without credentials.
+    pub repository: String,
+    /// The file, from the root of the repository.
+    pub path: String,
+    /// The object id of the file's content; the last one for a removed file.
+    pub blob: String,
+    /// The commit that last changed the model.
+    pub commit: String,
+    /// The pull request of that commit, where its message names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<u64>,
+    /// The commit's author.
+    pub author: String,
+}
+
+/// Why a record is what it is: kept beside it, and copied to its history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeNote {
+    /// What was done, in the order of doing.
+    pub operations: Vec<Operation>,
+    /// Who did it: a commit's author, or a token's subject.
+    pub actor: String,
+    /// Why: a commit's subject, or the reason given.
+    pub reason: String,
+    /// Which way it came: `git`, `api` or `clock`.
+    pub source: String,
+    /// When it was decided: a commit's time, or the request's.
+    pub at: Timestamp,
+    /// The commit, for changes by Git.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The pull request, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<u64>,
+    /// The published revision that shows it.
+    pub revision: u64,
+    /// The run or request that did it.
+    pub correlation_id: String,
+}
+
+/// One item of the models table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What Git or the API asked for.
+    pub spec: Model,
+    /// Who answers for it.
+    pub origin: Origin,
+    /// One more with every change, from 1.
+    pub seq: u64,
+    /// Whether its file is gone: the id stays reserved.
+    pub tombstone: bool,
+    /// The change that made it so.
+    pub change: ChangeNote,
+    /// When the id first appeared.
+    pub created_at: Timestamp,
+}
+
+/// One entry of the history table: one change of one model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// The model.
+    pub model_id: ModelId,
+    /// The record's `seq` after the change.
+    pub seq: u64,
+    /// Which fields changed.
+    pub changes: Vec<FieldChange>,
+    /// Who did what, when and why.
+    pub change: ChangeNote,
+}
+
+impl HistoryEntry {
+    /// The entry for a record's step from `old` to `new`.
+    ///
+    /// # Errors
+    /// Whatever `serde_json` says when a spec cannot be written as JSON.
+    pub fn between(old: Option<&Record>, new: &Record) -> Result<Self, serde_json::Error> {
+        let before =
+            old.map_or(Ok(serde_json::Value::Object(serde_json::Map::new())), |old| serde_json::to_value(&old.spec))?;
+        let mut changes = diff::fields(&before, &serde_json::to_value(&new.spec)?);
+        let was_tombstone = old.is_some_and(|old| old.tombstone);
+        if was_tombstone != new.tombstone {
+            changes.push(FieldChange {
+                path: "/tombstone".to_owned(),
+                old: Some(was_tombstone.into()),
+                new: Some(new.tombstone.into()),
+            });
+        }
+        Ok(Self { model_id: new.spec.id.clone(), seq: new.seq, changes, change: new.change.clone() })
+    }
+}

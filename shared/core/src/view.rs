@@ -1,0 +1,172 @@
+//! What clients see of a model.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::lifecycle::{self, Stage};
+use crate::meta::Capability;
+use crate::model::{Model, ModelId};
+use crate::policy::Policy;
+use crate::price::{self, Price};
+use crate::tier::{self, AccessStatus, RestrictionMode, Tier};
+
+/// A model as clients see it, rendered once for a revision: only the caller's access is left open.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The model's id.
+    pub id: ModelId,
+    /// Other names that lead here.
+    pub aliases: Box<[ModelId]>,
+    /// Who serves it.
+    pub provider: Box<str>,
+    /// What it can do.
+    pub capabilities: Box<[Capability]>,
+    /// Where it is in its life.
+    pub stage: Stage,
+    /// Whether it can be used now.
+    pub is_available: bool,
+    /// Whether it is marked legacy.
+    pub is_legacy: bool,
+    /// What to use instead.
+    pub replacement: Option<ModelId>,
+    /// What each tier is told, in the order of [`Tier::ALL`].
+    access: [AccessStatus; 6],
+    before_access: Box<[u8]>,
+    after_access: Box<[u8]>,
+}
+
+#[derive(Serialize)]
+struct BeforeAccess<'m> {
+    id: &'m ModelId,
+    name: &'m str,
+    display_name: &'m str,
+    provider: &'m str,
+    description: &'m str,
+    capabilities: &'m [Capability],
+    context_length: Option<u64>,
+    max_output_tokens: Option<u64>,
+    input_cost_per_million_tokens: Option<Price>,
+    output_cost_per_million_tokens: Option<Price>,
+    credits_per_1k_tokens: Option<u64>,
+    is_available: bool,
+    is_legacy: bool,
+    is_archived: bool,
+    version: &'m str,
+    required_tier: Tier,
+    tier_restriction_mode: RestrictionMode,
+    allowed_tiers: &'m [Tier],
+}
+
+#[derive(Serialize)]
+struct LegacyInfo<'m> {
+    is_legacy: bool,
+    replacement_model_id: Option<&'m ModelId>,
+    deprecation_notice: Option<&'m str>,
+    sunset_date: Option<Timestamp>,
+}
+
+impl View {
+    /// A model as clients see it at `now`.
+    ///
+    /// # Errors
+    /// Whatever `serde_json` says when it cannot write.
+    pub fn render(model: &Model, policy: &Policy, now: Timestamp) -> Result<Self, serde_json::Error> {
+        let meta = &model.meta;
+        let stage = lifecycle::stage(model, now);
+        let is_archived = stage == Stage::Archived;
+        let is_available = model.is_available && !is_archived;
+        let prices = lifecycle::prices_at(meta, now);
+        let credits = meta
+            .credits_per_1k_tokens
+            .or_else(|| price::credits_per_1k_tokens(prices.input, prices.output, &policy.credits));
+        let mut before_access = serde_json::to_vec(&BeforeAccess {
+            id: &model.id,
+            name: &model.name,
+            display_name: &meta.display_name,
+            provider: &model.provider,
+            description: &meta.description,
+            capabilities: &meta.capabilities,
+            context_length: meta.context_length,
+            max_output_tokens: meta.max_output_tokens,
+            input_cost_per_million_tokens: prices.input,
+            output_cost_per_million_tokens: prices.output,
+            credits_per_1k_tokens: credits,
+            is_available,
+            is_legacy: model.is_legacy,
+            is_archived,
+            version: &meta.version,
+            required_tier: meta.required_tier,
+            tier_restriction_mode: meta.tier_restriction_mode,
+            allowed_tiers: &meta.allowed_tiers,
+        })?;
+        // The object is left open: the caller's access and the legacy notice close it.
+        before_access.pop();
+        before_access.extend_from_slice(b",\"access_status\":\"");
+        let mut after_access = b"\",\"legacy_info\":".to_vec();
+        serde_json::to_writer(
+            &mut after_access,
+            &LegacyInfo {
+                is_legacy: model.is_legacy,
+                replacement_model_id: meta.legacy_replacement_model_id.as_ref(),
+                deprecation_notice: meta.deprecation_notice.as_deref(),
+                sunset_date: meta.sunset_date,
+            },
+        )?;
+        after_access.push(b'}');
+        Ok(Self {
+            id: model.id.clone(),
+            aliases: model.aliases.clone().into(),
+            provider: model.provider.as_str().into(),
+            capabilities: meta.capabilities.clone().into(),
+            stage,
+            is_available,
+            is_legacy: model.is_legacy,
+            replacement: meta.legacy_replacement_model_id.clone(),
+            access: Tier::ALL.map(|tier| tier::access_status(meta, tier, policy)),
+            before_access: before_access.into(),
+            after_access: after_access.into(),
+        })
+    }
+
+    /// What a caller of this tier is told about its access.
+    #[must_use]
+    pub fn access(&self, tier: Tier) -> AccessStatus {
+        self.access[tier as usize]
+    }
+
+    /// How many bytes [`View::write`] adds at the most.
+    #[must_use]
+    pub fn max_len(&self) -> usize {
+        self.before_access.len() + "upgrade_required".len() + self.after_access.len()
+    }
+
+    /// Adds the model's JSON as a caller of this tier sees it.
+    pub fn write(&self, tier: Tier, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.before_access);
+        out.extend_from_slice(self.access(tier).name().as_bytes());
+        out.extend_from_slice(&self.after_access);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tests::model;
+
+    #[test]
+    fn clients_see_every_digit_and_no_notes() {
+        let mut model = model("m");
+        model.meta.input_cost_per_million_tokens = Some("570.0000000000001".parse().unwrap());
+        model.meta.output_cost_per_million_tokens = None;
+        model.meta.internal_notes = "secret".to_owned();
+        model.meta.required_tier = Tier::Pro;
+        let view = View::render(&model, &Policy::default(), "2026-11-21T00:00:00Z".parse().unwrap()).unwrap();
+        let mut json = Vec::new();
+        view.write(Tier::Free, &mut json);
+        assert!(json.len() <= view.max_len());
+        assert_eq!(
+            String::from_utf8(json).unwrap(),
+            r#"{"id":"m","name":"m","display_name":"m","provider":"p","description":"","capabilities":["text"],"context_length":1000,"max_output_tokens":null,"input_cost_per_million_tokens":570.0000000000001,"output_cost_per_million_tokens":null,"credits_per_1k_tokens":null,"is_available":true,"is_legacy":false,"is_archived":false,"version":"","required_tier":"pro","tier_restriction_mode":"minimum","allowed_tiers":[],"access_status":"upgrade_required","legacy_info":{"is_legacy":false,"replacement_model_id":null,"deprecation_notice":null,"sunset_date":null}}"#
+        );
+    }
+}
