@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical;
 use crate::model::{Model, ModelId};
-use crate::tree::{self, Edits, Missing, Node, NodeId, Nodes, Root, Shape};
+use crate::tree::{self, Edits, Entries, Missing, Node, NodeId, Nodes, Root, Shape};
 
 /// The trees of one revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -255,11 +255,10 @@ pub fn edit(nodes: &Nodes, roots: &Roots, changes: &BTreeMap<ModelId, Change<'_>
 }
 
 /// What the index says of a model: its names, and what it refers to.
-fn index_entries(model: &Model, path: Option<Arc<str>>) -> Result<Vec<(Arc<str>, Arc<str>)>, serde_json::Error> {
+fn index_entries(model: &Model, path: Option<Arc<str>>) -> Result<Entries, serde_json::Error> {
     let holder: Arc<str> = canonical::to_string(&NameHolder { id: model.id.clone(), path })?.into();
     let names = std::iter::once(&model.id).chain(&model.aliases);
-    let mut entries: Vec<(Arc<str>, Arc<str>)> =
-        names.map(|name| (name_key(&name.folded()).into(), holder.clone())).collect();
+    let mut entries: Entries = names.map(|name| (name_key(&name.folded()).into(), holder.clone())).collect();
     if let Some(replacement) = &model.meta.legacy_replacement_model_id {
         entries.push((replacement_key(replacement.as_str(), model.id.as_str()).into(), "".into()));
     }

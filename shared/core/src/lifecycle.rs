@@ -63,6 +63,13 @@ pub fn next_change(model: &Model, now: Timestamp) -> Option<Timestamp> {
     starts.chain(model.meta.sunset_date).filter(|&at| at > now).min()
 }
 
+/// The last instant up to `now` at which time alone changed what clients see of a model.
+#[must_use]
+pub fn last_change(model: &Model, now: Timestamp) -> Option<Timestamp> {
+    let starts = model.meta.price_schedule.iter().map(|scheduled| scheduled.from);
+    starts.chain(model.meta.sunset_date).filter(|&at| at <= now).max()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -85,7 +85,7 @@ impl fmt::Display for Operation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Desired {
     /// A file describes it.
-    Present(Model),
+    Present(Box<Model>),
     /// Its file is gone.
     Absent,
 }
@@ -144,7 +144,7 @@ pub fn step(id: &ModelId, current: Option<&Record>, desired: &Desired) -> Option
     let before = current.map(|record| &record.spec);
     let was_tombstone = current.is_some_and(|record| record.tombstone);
     let (after, tombstone) = match (desired, current) {
-        (Desired::Present(model), _) => (model.clone(), false),
+        (Desired::Present(model), _) => (model.as_ref().clone(), false),
         (Desired::Absent, None) => return None,
         // What the API owns has no file that could be removed.
         (Desired::Absent, Some(Record { origin: Origin::Api(_), .. })) => return None,
@@ -282,7 +282,7 @@ mod tests {
     fn names(before: &Model, change: impl FnOnce(&mut Model)) -> Vec<String> {
         let mut after = before.clone();
         change(&mut after);
-        let step = step(&before.id, Some(&record(before.clone(), false, git())), &Desired::Present(after));
+        let step = step(&before.id, Some(&record(before.clone(), false, git())), &Desired::Present(Box::new(after)));
         step.map_or(Vec::new(), |step| step.operations.iter().map(ToString::to_string).collect())
     }
 
@@ -337,18 +337,18 @@ mod tests {
         assert!(removed.tombstone && removed.after.is_archived && !removed.after.is_available);
         let grave = record(removed.after, true, git());
         assert_eq!(step(&live.spec.id, Some(&grave), &Desired::Absent), None);
-        let back = step(&live.spec.id, Some(&grave), &Desired::Present(model("m"))).unwrap();
+        let back = step(&live.spec.id, Some(&grave), &Desired::Present(Box::new(model("m")))).unwrap();
         assert_eq!(back.operations, [Operation::Unarchive]);
         assert_eq!(back.after, model("m"));
         let archived = Model { is_archived: true, is_available: false, ..model("m") };
-        let back = step(&live.spec.id, Some(&grave), &Desired::Present(archived)).unwrap();
+        let back = step(&live.spec.id, Some(&grave), &Desired::Present(Box::new(archived))).unwrap();
         assert_eq!(back.operations, [Operation::Unarchive], "the tombstone goes even when the model stays archived");
     }
 
     #[test]
     fn a_file_adopts_what_the_api_made() {
         let owned = record(model("m"), false, Origin::Api("ann".to_owned()));
-        let adopted = step(&owned.spec.id, Some(&owned), &Desired::Present(model("m"))).unwrap();
+        let adopted = step(&owned.spec.id, Some(&owned), &Desired::Present(Box::new(model("m")))).unwrap();
         assert_eq!(adopted.operations, [Operation::Adopt]);
         assert_eq!(step(&owned.spec.id, Some(&owned), &Desired::Absent), None);
         assert_eq!(step(&owned.spec.id, None, &Desired::Absent), None);

@@ -90,7 +90,7 @@ pub struct Child {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
     /// Keys and values, by ascending key.
-    Leaf(Vec<(Arc<str>, Arc<str>)>),
+    Leaf(Entries),
     /// References to nodes one level below, by ascending first key.
     Inner(Vec<Child>),
 }
@@ -103,7 +103,7 @@ pub struct InvalidNode(String);
 #[derive(Serialize, Deserialize)]
 enum Encoded {
     #[serde(rename = "leaf")]
-    Leaf(Vec<(Arc<str>, Arc<str>)>),
+    Leaf(Entries),
     #[serde(rename = "inner")]
     Inner(Vec<(Arc<str>, NodeId, u64)>),
 }
@@ -193,6 +193,9 @@ pub struct Edited {
 #[derive(Clone, Debug, Default)]
 pub struct Nodes(HashMap<NodeId, Arc<Node>>);
 
+/// Keys and values, by ascending key.
+pub type Entries = Vec<(Arc<str>, Arc<str>)>;
+
 /// Changes to a tree: a value to set, or `None` to remove the key.
 pub type Edits = BTreeMap<Arc<str>, Option<Arc<str>>>;
 
@@ -275,14 +278,14 @@ impl Nodes {
     ///
     /// # Errors
     /// [`Missing`] with every node that is known to be needed and is not loaded.
-    pub fn with_prefix(&self, root: &Root, prefix: &str) -> Result<Vec<(Arc<str>, Arc<str>)>, Missing> {
+    pub fn with_prefix(&self, root: &Root, prefix: &str) -> Result<Entries, Missing> {
         let mut found = Vec::new();
         let mut missing = Vec::new();
         self.collect(root.id, prefix, &mut found, &mut missing);
         if missing.is_empty() { Ok(found) } else { Err(Missing(missing)) }
     }
 
-    fn collect(&self, id: NodeId, prefix: &str, found: &mut Vec<(Arc<str>, Arc<str>)>, missing: &mut Vec<NodeId>) {
+    fn collect(&self, id: NodeId, prefix: &str, found: &mut Entries, missing: &mut Vec<NodeId>) {
         match self.0.get(&id).map(Arc::as_ref) {
             None => missing.push(id),
             Some(Node::Leaf(entries)) => {

@@ -1,11 +1,12 @@
 //! The rules of a catalogue: of one file, and across all of them. Every mistake is reported at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::catalogue::{Catalogue, CorruptEntry};
 use crate::document::{Document, Problem};
 use crate::model::{Model, ModelId};
+#[cfg(feature = "schema")]
 use crate::version::VersionStatus;
 
 /// The directory of the catalogue in its repository.
@@ -140,13 +141,14 @@ fn path_problems(document: &Document) -> Vec<Problem> {
 }
 
 /// The rules of one model that a schema cannot say.
+#[cfg(feature = "schema")]
 fn model_problems(document: &Document, model: &Model) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut problem = |pointer: &str, message: String| problems.push(document.problem(pointer, message));
     if model.is_archived && model.is_available {
         problem("/isAvailable", "an archived model cannot be available: set isAvailable to false".to_owned());
     }
-    let mut names = HashSet::from([model.id.folded()]);
+    let mut names = std::collections::HashSet::from([model.id.folded()]);
     for (at, alias) in model.aliases.iter().enumerate() {
         if !names.insert(alias.folded()) {
             problem(&format!("/aliases/{at}"), format!("alias \"{alias}\" is already a name of this model"));
@@ -162,7 +164,7 @@ fn model_problems(document: &Document, model: &Model) -> Vec<Problem> {
         let message = "scheduled prices must be in order of time, each later than the one before";
         problem(&format!("/meta/priceSchedule/{}/from", at + 1), message.to_owned());
     }
-    let mut numbers = HashSet::new();
+    let mut numbers = std::collections::HashSet::new();
     let mut active = None;
     for (at, version) in model.versions.iter().enumerate() {
         let number = &version.version;
@@ -209,6 +211,14 @@ pub struct Proposal {
     pub absent: BTreeMap<ModelId, String>,
     /// Every path that changed, present or gone: what the catalogue says of these is void.
     pub touched: BTreeSet<String>,
+    /// Ids that files with mistakes may describe: nothing more is said of references to them.
+    pub unreadable: BTreeSet<String>,
+}
+
+/// The ids that a file may describe, by its path.
+#[must_use]
+pub fn possible_ids(path: &str) -> Vec<String> {
+    parts(path).map_or(Vec::new(), |(_, ids)| ids.map(str::to_owned).to_vec())
 }
 
 /// Checks a change against the rules that look across models.
@@ -237,6 +247,7 @@ pub fn problems(proposal: &Proposal, catalogue: &Catalogue<'_>) -> Result<Vec<Pr
         };
         match target(replacement.as_str())? {
             _ if *replacement == model.id => problem(format!("model \"{}\" replaces itself", model.id)),
+            None if proposal.unreadable.contains(replacement.as_str()) => {}
             None => problem(format!("replacement \"{replacement}\" does not exist: name the id of a model")),
             Some(found) if found.is_archived => {
                 problem(format!("replacement \"{replacement}\" is archived: name a model that is in use"));
@@ -432,6 +443,7 @@ mod tests {
                 .collect(),
             absent: absent.iter().map(|id| (ModelId::parse(id).unwrap(), path(id))).collect(),
             present: present.into_iter().map(Arc::new).collect(),
+            unreadable: BTreeSet::new(),
         };
         let found = problems(&proposal, &catalogue).unwrap();
         catalogue.complete().unwrap();

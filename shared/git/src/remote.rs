@@ -58,7 +58,7 @@ impl RemoteClone {
         }
         match self.fetch_into(git) {
             // A lock or a half-written file that a killed process left behind would fail every time.
-            Err(GitError::Fetch { .. } | GitError::Cache { .. }) => self.clone_anew(),
+            Err(GitError::Fetch { .. }) => self.clone_anew(),
             fetched => {
                 fetched?;
                 self.open()
@@ -89,7 +89,11 @@ impl RemoteClone {
             fs::rename(&self.path, &old).map_err(at(&self.path))?;
             fs::remove_dir_all(&old).map_err(at(&old))?;
         }
-        fs::rename(&aside, &self.path).map_err(at(&self.path))?;
+        if let Err(error) = fs::rename(&aside, &self.path) {
+            // Another process was faster; its clone is as good as this one.
+            let _ = fs::remove_dir_all(&aside);
+            return self.open().map_err(|_| cache_error(&self.path, error));
+        }
         self.open()
     }
 
@@ -228,6 +232,9 @@ fn follow_head(git: &gix::Repository, ref_map: &RefMap) -> Result<(), gix::Error
     let Some(new) = head.transpose().map_err(gix::Error::from_error)? else {
         return Ok(());
     };
+    if git.try_find_reference("HEAD")?.is_some_and(|head| head.target() == new.to_ref()) {
+        return Ok(());
+    }
     git.edit_reference(RefEdit {
         change: Change::Update { log: LogChange::default(), expected: PreviousValue::Any, new },
         name: gix::refs::FullName::try_from("HEAD").map_err(gix::Error::from_error)?,

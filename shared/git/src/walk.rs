@@ -8,7 +8,7 @@ use crate::{Commit, CommitId, GitError, Repository};
 pub enum Walk {
     /// The commits after the base up to and including the tip, oldest first.
     Linear(Vec<CommitId>),
-    /// The base is not on the tip's first-parent chain: history was rewritten, or there is no base.
+    /// The base is not on the tip's first-parent chain: history was rewritten.
     Diverged,
     /// The base was not met within the limit.
     TooLong {
@@ -18,19 +18,20 @@ pub enum Walk {
 }
 
 impl Repository {
-    /// Walks first parents from `tip` back to `base`, and no further than `limit` commits.
+    /// Walks first parents from `tip` back to `base`, or to the first commit without one, and no
+    /// further than `limit` commits.
     ///
     /// On a shallow clone this fails when the walk meets the boundary, and only then: behind it
     /// may lie the base.
     pub fn first_parent(&self, base: Option<CommitId>, tip: CommitId, limit: Option<usize>) -> Result<Walk, GitError> {
         // A base that was never fetched would cost a walk to the root to say the same.
-        let Some(base) = base.filter(|base| self.knows(*base) || self.is_shallow()) else {
+        if base.is_some_and(|base| !self.knows(base) && !self.is_shallow()) {
             return Ok(Walk::Diverged);
-        };
+        }
         let mut chain = Vec::new();
         let mut next = Some(tip);
         while let Some(id) = next {
-            if id == base {
+            if Some(id) == base {
                 chain.reverse();
                 return Ok(Walk::Linear(chain));
             }
@@ -40,7 +41,11 @@ impl Repository {
             chain.push(id);
             next = self.parent(id)?;
         }
-        Ok(Walk::Diverged)
+        if base.is_some() {
+            return Ok(Walk::Diverged);
+        }
+        chain.reverse();
+        Ok(Walk::Linear(chain))
     }
 
     /// For each path, the newest commit on the first-parent chain from `tip` down to, and without,

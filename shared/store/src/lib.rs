@@ -1,1 +1,26 @@
-//! roster-store
+//! The tables: the only crate that speaks DynamoDB.
+//!
+//! Every call reports what it consumed to the store's [`Meter`], retries what DynamoDB leaves
+//! unprocessed, and answers a broken condition with [`StoreError::Conflict`].
+
+mod batch;
+pub mod client;
+pub mod history;
+mod item;
+pub mod lease;
+pub mod models;
+pub mod published;
+pub mod reader;
+pub mod runs;
+mod transaction;
+pub mod units;
+
+#[cfg(feature = "local")]
+pub mod streams;
+#[cfg(feature = "local")]
+pub mod tables;
+
+pub use client::{Store, StoreError, TableNames};
+pub use lease::Lease;
+pub use published::Manifest;
+pub use units::{Meter, Units};

@@ -1,1 +1,14 @@
-//! roster-sync
+//! The reconciler: makes the tables say what the repository says.
+//!
+//! read -> validate -> plan -> guard -> apply -> publish -> report. A run is told nothing but "look": it resolves
+//! the branch itself, so lost, repeated and reordered calls change nothing but when it looks.
+
+mod propose;
+mod read;
+mod reconcile;
+pub mod report;
+
+pub use propose::{Blueprint, propose};
+pub use read::{ReadCommit, Scope, read};
+pub use reconcile::{Options, Reconciler, Repo, SyncError};
+pub use report::{CommitReport, RunReport, State};

@@ -10,7 +10,7 @@ fn goes_from_base_to_tip() {
     assert_eq!(walk(Some(chain[4]), Some(0)), Walk::Linear(vec![]));
     assert_eq!(walk(Some(chain[1]), Some(3)), Walk::Linear(chain[2..].to_vec()));
     assert_eq!(walk(Some(chain[1]), Some(2)), Walk::TooLong { limit: 2 });
-    assert_eq!(walk(None, None), Walk::Diverged);
+    assert_eq!(walk(None, None), Walk::Linear(chain.clone()));
     let unknown = "0123456789012345678901234567890123456789".parse().unwrap();
     assert_eq!(walk(Some(unknown), None), Walk::Diverged);
     assert!(matches!(repository.first_parent(Some(chain[0]), unknown, None), Err(GitError::MissingObject { .. })));

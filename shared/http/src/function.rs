@@ -1,0 +1,83 @@
+//! Functions by name: one registry for Lambda and for the local stack.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::problem::Problem;
+use crate::reply::Reply;
+use crate::request::Request;
+
+/// A future that a handler returns.
+pub type HandlerFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// One Lambda function of an artifact.
+pub struct Function<App: 'static> {
+    /// The name, as in the template's `Handler`.
+    pub name: &'static str,
+    /// What it does.
+    pub handler: Handler<App>,
+}
+
+/// What a function is called with.
+pub enum Handler<App: 'static> {
+    /// A request through the gateway.
+    Http(for<'a> fn(&'a App, Request) -> HandlerFuture<'a, Result<Reply, Problem>>),
+    /// Any other event: a schedule's, a stream's, or a direct call.
+    Event(for<'a> fn(&'a App, Value) -> HandlerFuture<'a, Result<Value, EventError>>),
+}
+
+/// An event that failed: logged, and handed back to Lambda's retries.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct EventError(pub String);
+
+/// An artifact's functions with the app that they share, whatever its type.
+pub trait Host: Send + Sync {
+    /// The names of the functions, in the registry's order.
+    fn names(&self) -> Vec<&'static str>;
+    /// Answers a request; `None` when there is no such function or it takes events.
+    fn http(&self, name: &str, request: Request) -> Option<HandlerFuture<'_, Result<Reply, Problem>>>;
+    /// Handles an event; `None` when there is no such function or it takes requests.
+    fn event(&self, name: &str, event: Value) -> Option<HandlerFuture<'_, Result<Value, EventError>>>;
+}
+
+/// A registry with its app.
+pub struct Hosted<App: 'static> {
+    app: Arc<App>,
+    functions: &'static [Function<App>],
+}
+
+impl<App: Send + Sync> Hosted<App> {
+    /// Hosts a registry.
+    #[must_use]
+    pub fn new(app: Arc<App>, functions: &'static [Function<App>]) -> Self {
+        Self { app, functions }
+    }
+
+    fn find(&self, name: &str) -> Option<&'static Handler<App>> {
+        self.functions.iter().find(|function| function.name == name).map(|function| &function.handler)
+    }
+}
+
+impl<App: Send + Sync> Host for Hosted<App> {
+    fn names(&self) -> Vec<&'static str> {
+        self.functions.iter().map(|function| function.name).collect()
+    }
+
+    fn http(&self, name: &str, request: Request) -> Option<HandlerFuture<'_, Result<Reply, Problem>>> {
+        match self.find(name)? {
+            Handler::Http(handler) => Some(handler(&self.app, request)),
+            Handler::Event(_) => None,
+        }
+    }
+
+    fn event(&self, name: &str, event: Value) -> Option<HandlerFuture<'_, Result<Value, EventError>>> {
+        match self.find(name)? {
+            Handler::Event(handler) => Some(handler(&self.app, event)),
+            Handler::Http(_) => None,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Errors as clients read them: RFC 9457 problem details.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::{Map, Value, json};
+
+use crate::reply::Reply;
+
+/// An error for a client. It names what was wrong with the request and what to do, never a stack,
+/// a table or an SDK's message: those go to the log.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    title: &'static str,
+    detail: String,
+    extensions: Map<String, Value>,
+    headers: HeaderMap,
+}
+
+impl Problem {
+    /// A problem of a stable kind, a word of lower-case letters and dashes.
+    #[must_use]
+    pub fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, kind, title, detail: detail.into(), extensions: Map::new(), headers: HeaderMap::new() }
+    }
+
+    /// 400: a parameter of the request cannot be used.
+    #[must_use]
+    pub fn bad_parameter(name: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-parameter", "Bad parameter", detail).with("parameter", name)
+    }
+
+    /// 500: something failed that the client cannot mend. The detail is the same for every cause.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Internal error",
+            "the request failed inside the service; it is logged under this request id",
+        )
+    }
+
+    /// The problem with one more member.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.extensions.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The problem with a header on its reply.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// The status it is answered with.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The problem as `application/problem+json`.
+    #[must_use]
+    pub fn into_reply(self, request_id: &str) -> Reply {
+        let mut body = json!({
+            "type": format!("urn:roster:problem:{}", self.kind),
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "request_id": request_id,
+        });
+        if let Value::Object(members) = &mut body {
+            members.extend(self.extensions);
+        }
+        let mut reply = Reply::json(self.status, Bytes::from(body.to_string()));
+        reply.headers = self.headers;
+        reply.with_header(http::header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))
+    }
+}

@@ -1,0 +1,37 @@
+//! A reply, whichever gateway it goes through.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+/// A reply.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body; empty for 204 and 304.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// A JSON document.
+    #[must_use]
+    pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
+        let reply = Self { status, headers: HeaderMap::new(), body: body.into() };
+        reply.with_header(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+    }
+
+    /// A reply without a body.
+    #[must_use]
+    pub fn empty(status: StatusCode) -> Self {
+        Self { status, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    /// The reply with a header set.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+}

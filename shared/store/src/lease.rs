@@ -1,0 +1,200 @@
+//! Who may write: a lease with a fencing token, and what its holder has begun.
+//!
+//! The token rises with every acquisition. Every transaction of a sync checks it, so a worker that was paused
+//! past its lease changes nothing when it wakes up
+//! (<https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html>).
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue};
+use jiff::Timestamp;
+
+use crate::client::{Store, StoreError, call};
+use crate::item::{Builder, Item, ItemReader, key};
+use crate::transaction::{Action, Condition};
+
+/// A lease that is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    owner: String,
+    fence: u64,
+}
+
+impl Lease {
+    /// The fencing token.
+    #[must_use]
+    pub fn fence(&self) -> u64 {
+        self.fence
+    }
+}
+
+/// Up to which commit everything is reconciled, though the catalogue did not change since an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The commit.
+    pub commit: String,
+    /// The published revision it was reconciled with; a cursor beside another revision says nothing.
+    pub revision: u64,
+}
+
+/// What the runtime table remembers of the sync.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SyncState {
+    /// How far the repository is reconciled.
+    pub cursor: Option<Cursor>,
+    /// The commit whose records were being written when a run stopped half way; the inner `None` for no commit.
+    pub intent: Option<Option<String>>,
+}
+
+const PK: &str = "sync";
+
+impl Store {
+    /// Takes the lease until `now + ttl`; `None` when another worker holds it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer.
+    pub async fn acquire_lease(&self, owner: &str, now: Timestamp, ttl: Duration) -> Result<Option<Lease>, StoreError> {
+        let until = end_of(now, ttl);
+        let values = Builder::default()
+            .text(":owner", owner)
+            .number(":now", now.as_millisecond())
+            .number(":until", until)
+            .number(":one", 1)
+            .build();
+        let output = self
+            .client
+            .update_item()
+            .table_name(&self.tables.runtime)
+            .set_key(Some(key(PK, Some("lease"))))
+            .update_expression("SET #owner = :owner, #until = :until ADD fence :one")
+            .condition_expression("attribute_not_exists(#until) OR #until <= :now OR #owner = :owner")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_names("#until", "until")
+            .set_expression_attribute_values(Some(values))
+            .return_values(ReturnValue::AllNew)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match output {
+            Ok(output) => {
+                self.meter.write(output.consumed_capacity());
+                let item = output.attributes.unwrap_or_default();
+                Ok(Some(Lease { owner: owner.to_owned(), fence: ItemReader::new(&item).number("fence")? }))
+            }
+            Err(error)
+                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(call("UpdateItem")(error)),
+        }
+    }
+
+    /// Holds the lease until `now + ttl`; nothing happens when it was lost.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer.
+    pub async fn renew_lease(&self, lease: &Lease, now: Timestamp, ttl: Duration) -> Result<(), StoreError> {
+        self.set_lease_end(lease, end_of(now, ttl)).await
+    }
+
+    /// Gives the lease back; nothing happens when it was lost.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer.
+    pub async fn release_lease(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.set_lease_end(lease, 0).await
+    }
+
+    async fn set_lease_end(&self, lease: &Lease, until: i64) -> Result<(), StoreError> {
+        let output = self
+            .client
+            .update_item()
+            .table_name(&self.tables.runtime)
+            .set_key(Some(key(PK, Some("lease"))))
+            .update_expression("SET #until = :until")
+            .condition_expression("fence = :fence")
+            .expression_attribute_names("#until", "until")
+            .set_expression_attribute_values(Some(
+                Builder::default().number(":until", until).number(":fence", lease.fence).build(),
+            ))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match output {
+            Ok(output) => self.meter.write(output.consumed_capacity()),
+            Err(error)
+                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {}
+            Err(error) => return Err(call("UpdateItem")(error)),
+        }
+        Ok(())
+    }
+
+    /// What is remembered of the sync.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer or an item cannot be read.
+    pub async fn sync_state(&self) -> Result<SyncState, StoreError> {
+        let keys = vec![key(PK, Some("cursor")), key(PK, Some("intent"))];
+        let mut state = SyncState::default();
+        for item in self.get_items(&self.tables.runtime, keys, true).await? {
+            let reader = ItemReader::new(&item);
+            if reader.text("sk")? == "cursor" {
+                let commit = reader.text("commit")?.to_owned();
+                state.cursor = Some(Cursor { commit, revision: reader.number("revision")? });
+            } else {
+                state.intent = Some(reader.text("commit").ok().map(str::to_owned));
+            }
+        }
+        Ok(state)
+    }
+
+    /// Remembers how far the repository is reconciled.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the lease is lost.
+    pub async fn put_cursor(&self, lease: &Lease, cursor: &Cursor) -> Result<(), StoreError> {
+        let item = Builder::keyed(PK)
+            .text("sk", "cursor")
+            .text("commit", cursor.commit.as_str())
+            .number("revision", cursor.revision)
+            .build();
+        let put = Action::put("cursor", &self.tables.runtime, item, None)?;
+        self.transact(&[self.fence_action(lease)?, put]).await
+    }
+
+    /// Remembers which commit's records are about to be written.
+    pub(crate) async fn put_intent(&self, lease: &Lease, commit: Option<&str>) -> Result<(), StoreError> {
+        let item = Builder::keyed(PK).text("sk", "intent");
+        let item = match commit {
+            Some(commit) => item.text("commit", commit),
+            None => item,
+        };
+        let put = Action::put("intent", &self.tables.runtime, item.build(), None)?;
+        self.transact(&[self.fence_action(lease)?, put]).await
+    }
+
+    /// Forgets an intent whose records turned out to be as they should.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the lease is lost.
+    pub async fn clear_intent(&self, lease: &Lease) -> Result<(), StoreError> {
+        self.transact(&[self.fence_action(lease)?, self.clear_intent_action()?]).await
+    }
+
+    pub(crate) fn clear_intent_action(&self) -> Result<Action, StoreError> {
+        Action::delete("intent", &self.tables.runtime, key(PK, Some("intent")))
+    }
+
+    /// The check that makes a transaction void once the lease is lost.
+    pub(crate) fn fence_action(&self, lease: &Lease) -> Result<Action, StoreError> {
+        let values: Item = Builder::default().number(":fence", lease.fence).build();
+        let condition = Condition { expression: "fence = :fence", values };
+        Action::check("the lease was lost", &self.tables.runtime, key(PK, Some("lease")), condition)
+    }
+}
+
+fn end_of(now: Timestamp, ttl: Duration) -> i64 {
+    now.as_millisecond().saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,114 @@
+//! The models table: one item a model.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use roster_core::ModelId;
+use roster_core::record::Record;
+use serde_json::Value;
+
+use crate::client::{Store, StoreError, call};
+use crate::item::{Builder, Item, ItemReader, key};
+
+/// One record to write, on the condition that it is still as it was read.
+#[derive(Clone, Debug)]
+pub struct RecordWrite {
+    /// What to write.
+    pub record: Record,
+    /// The `seq` that was read; `None` when there was no record.
+    pub read_seq: Option<u64>,
+}
+
+impl Store {
+    /// The records of these models, as they are now.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer or a record cannot be read.
+    pub async fn records(
+        &self,
+        ids: impl IntoIterator<Item = &ModelId>,
+    ) -> Result<HashMap<ModelId, Record>, StoreError> {
+        let keys = ids.into_iter().map(record_key).collect();
+        let items = self.get_items(&self.tables.models, keys, true).await?;
+        items.iter().map(|item| read(item).map(|record| (record.spec.id.clone(), record))).collect()
+    }
+
+    /// Every record, tombstones included. Reads the whole table: for recovery, audits and digests.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer or a record cannot be read.
+    pub async fn all_records(&self) -> Result<Vec<Record>, StoreError> {
+        let mut records = Vec::new();
+        let mut start: Option<Item> = None;
+        loop {
+            let page = self
+                .client
+                .scan()
+                .table_name(&self.tables.models)
+                .consistent_read(true)
+                .set_exclusive_start_key(start)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(call("Scan"))?;
+            self.meter.read(page.consumed_capacity());
+            for item in page.items() {
+                records.push(read(item)?);
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(records);
+            }
+        }
+    }
+}
+
+fn record_key(id: &ModelId) -> Item {
+    key(pk(id), Some("model"))
+}
+
+pub(crate) fn pk(id: &ModelId) -> String {
+    format!("model#{id}")
+}
+
+pub(crate) fn to_item(record: &Record) -> Result<Item, StoreError> {
+    Ok(Builder::keyed(pk(&record.spec.id))
+        .text("sk", "model")
+        .json("spec", &record.spec)?
+        .json("origin", &record.origin)?
+        .json("change", &record.change)?
+        .number("seq", record.seq)
+        .flag("tombstone", record.tombstone)
+        .text("createdAt", record.created_at.to_string())
+        .build())
+}
+
+pub(crate) fn read(item: &Item) -> Result<Record, StoreError> {
+    let reader = ItemReader::new(item);
+    Ok(Record {
+        spec: reader.json("spec")?,
+        origin: reader.json("origin")?,
+        change: reader.json("change")?,
+        seq: reader.number("seq")?,
+        tombstone: reader.flag("tombstone")?,
+        created_at: reader.text("createdAt")?.parse().map_err(|error| reader.corrupt(format!("createdAt: {error}")))?,
+    })
+}
+
+/// A record from the image that a stream record carries, in DynamoDB's JSON.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when the image is no record.
+pub fn from_image(image: &Value) -> Result<Record, StoreError> {
+    let attribute = |(name, value): (&String, &Value)| {
+        let (kind, value) = value.as_object()?.iter().next()?;
+        let value = match kind.as_str() {
+            "S" => AttributeValue::S(value.as_str()?.to_owned()),
+            "N" => AttributeValue::N(value.as_str()?.to_owned()),
+            "BOOL" => AttributeValue::Bool(value.as_bool()?),
+            _ => return None,
+        };
+        Some((name.clone(), value))
+    };
+    read(&image.as_object().into_iter().flatten().filter_map(attribute).collect())
+}

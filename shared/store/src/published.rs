@@ -1,0 +1,244 @@
+//! The published table: what clients read.
+//!
+//! `head` names the newest revision; every revision keeps its manifest; chunks are immutable,
+//! compressed and addressed by their content.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use jiff::Timestamp;
+use roster_core::Policy;
+use roster_core::catalogue::Roots;
+use roster_core::tree::{Node, NodeId, Nodes};
+use serde::{Deserialize, Serialize};
+
+use crate::client::{Store, StoreError, call};
+use crate::item::{Builder, Item, ItemReader, key};
+use crate::lease::Lease;
+use crate::models::{self, RecordWrite};
+use crate::transaction::{Action, Condition, MAX_ACTIONS, MAX_BYTES};
+
+/// Chunks compress three to five times at this level, in microseconds.
+const ZSTD_LEVEL: i32 = 9;
+/// No chunk decompresses to more: a leaf holds few models of at most 256 KiB each.
+const MAX_CHUNK_BYTES: usize = 32 * 1024 * 1024;
+
+/// One revision of the published catalogue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// One more with every change of what is published, from 1.
+    pub revision: u64,
+    /// The commit that the catalogue is at; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The trees.
+    pub roots: Roots,
+    /// The chunk of the policy; absent for the defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<NodeId>,
+    /// When it was published.
+    pub published_at: Timestamp,
+}
+
+impl Store {
+    /// The newest revision; `None` when nothing was ever published.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer or the head cannot be read.
+    pub async fn head(&self, consistent: bool) -> Result<Option<Manifest>, StoreError> {
+        self.manifest("head".to_owned(), consistent).await
+    }
+
+    /// A revision's manifest; `None` when it is unknown or past its retention.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer or the manifest cannot be read.
+    pub async fn revision(&self, revision: u64) -> Result<Option<Manifest>, StoreError> {
+        self.manifest(revision_pk(revision), false).await
+    }
+
+    async fn manifest(&self, pk: String, consistent: bool) -> Result<Option<Manifest>, StoreError> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.tables.published)
+            .set_key(Some(key(pk, None)))
+            .consistent_read(consistent)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(call("GetItem"))?;
+        self.meter.read(output.consumed_capacity());
+        output.item().map(|item| ItemReader::new(item).json("manifest")).transpose()
+    }
+
+    /// Loads nodes.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer, or a node is absent or cannot be read.
+    pub async fn load_nodes(&self, ids: &[NodeId], nodes: &mut Nodes) -> Result<(), StoreError> {
+        for (id, content) in self.chunks(ids).await? {
+            let node = Node::decode(&content).map_err(|error| corrupt(id, error.to_string()))?;
+            nodes.insert(id, Arc::new(node));
+        }
+        Ok(())
+    }
+
+    /// The policy of a revision.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer, or the policy is absent or cannot be read.
+    pub async fn policy(&self, id: Option<NodeId>) -> Result<Policy, StoreError> {
+        let Some(id) = id else { return Ok(Policy::default()) };
+        let chunks = self.chunks(&[id]).await?;
+        let (_, content) = chunks.first().ok_or_else(|| corrupt(id, "it is absent"))?;
+        serde_json::from_slice(content).map_err(|error| corrupt(id, error.to_string()))
+    }
+
+    /// Writes nodes, and the policy if there is a new one. Both are the same however often they are written.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer.
+    pub async fn put_chunks(
+        &self,
+        nodes: &[(NodeId, Arc<Node>)],
+        policy: Option<&(NodeId, String)>,
+    ) -> Result<(), StoreError> {
+        let mut items = Vec::with_capacity(nodes.len() + 1);
+        for (id, node) in nodes {
+            let content = node.encode().map_err(|error| corrupt(*id, error.to_string()))?;
+            items.push(chunk_item(*id, &content)?);
+        }
+        if let Some((id, text)) = policy {
+            items.push(chunk_item(*id, text.as_bytes())?);
+        }
+        self.put_items(&self.tables.published, items).await
+    }
+
+    /// The contents of chunks, checked against their address.
+    async fn chunks(&self, ids: &[NodeId]) -> Result<Vec<(NodeId, Vec<u8>)>, StoreError> {
+        let mut wanted: HashSet<NodeId> = ids.iter().copied().collect();
+        let mut found = Vec::with_capacity(wanted.len());
+        // A chunk that was written a moment ago may be absent from an eventually consistent read.
+        for consistent in [false, true] {
+            if wanted.is_empty() {
+                break;
+            }
+            let keys = wanted.iter().map(|id| key(chunk_pk(*id), None)).collect();
+            for item in self.get_items(&self.tables.published, keys, consistent).await? {
+                let reader = ItemReader::new(&item);
+                let content = zstd::bulk::decompress(reader.bytes("content")?, MAX_CHUNK_BYTES)
+                    .map_err(|error| reader.corrupt(error.to_string()))?;
+                let id = NodeId::of(&content);
+                if wanted.remove(&id) {
+                    found.push((id, content));
+                }
+            }
+        }
+        match wanted.into_iter().next() {
+            Some(id) => Err(corrupt(id, "it is absent, or its content is not what its address says")),
+            None => Ok(found),
+        }
+    }
+
+    /// Publishes a revision together with the records that it shows.
+    ///
+    /// What one transaction takes is one transaction. More is written in several, each whole and each under the
+    /// lease, with an intent that says what was begun; only the last one moves the head. Readers see the
+    /// revision before or this one.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the lease is lost, a record is not as it was read, or the head moved.
+    pub async fn publish(
+        &self,
+        lease: &Lease,
+        writes: &[RecordWrite],
+        previous: Option<&Manifest>,
+        next: &Manifest,
+        retention_seconds: i64,
+    ) -> Result<(), StoreError> {
+        let mut actions = Vec::with_capacity(writes.len());
+        for write in writes {
+            actions.push((self.record_action(write)?, size_of(write)));
+        }
+        let mut closing = self.flip_actions(previous, next, retention_seconds)?;
+        let fits = actions.len() + closing.len() < MAX_ACTIONS
+            && actions.iter().map(|(_, bytes)| bytes).sum::<usize>() < MAX_BYTES;
+        if !fits {
+            self.put_intent(lease, next.commit.as_deref()).await?;
+            closing.push(self.clear_intent_action()?);
+            let mut batch = vec![self.fence_action(lease)?];
+            let mut batch_bytes = 0;
+            for (action, bytes) in actions.drain(..) {
+                if batch.len() == MAX_ACTIONS || batch.len() > 1 && batch_bytes + bytes > MAX_BYTES {
+                    self.transact(&std::mem::take(&mut batch)).await?;
+                    batch.push(self.fence_action(lease)?);
+                    batch_bytes = 0;
+                }
+                batch.push(action);
+                batch_bytes += bytes;
+            }
+            self.transact(&batch).await?;
+        }
+        let mut last = vec![self.fence_action(lease)?];
+        last.extend(actions.into_iter().map(|(action, _)| action));
+        last.extend(closing);
+        self.transact(&last).await
+    }
+
+    fn record_action(&self, write: &RecordWrite) -> Result<Action, StoreError> {
+        let what = format!("model {}", write.record.spec.id);
+        let condition = match write.read_seq {
+            None => Condition { expression: "attribute_not_exists(pk)", values: Item::new() },
+            Some(seq) => Condition { expression: "seq = :seq", values: Builder::default().number(":seq", seq).build() },
+        };
+        Action::put(what, &self.tables.models, models::to_item(&write.record)?, Some(condition))
+    }
+
+    /// The head's step to a revision, and the manifest that is kept of it.
+    fn flip_actions(
+        &self,
+        previous: Option<&Manifest>,
+        next: &Manifest,
+        retention_seconds: i64,
+    ) -> Result<Vec<Action>, StoreError> {
+        let manifest = |pk: String| Builder::keyed(pk).number("revision", next.revision).json("manifest", next);
+        let condition = match previous {
+            None => Condition { expression: "attribute_not_exists(pk)", values: Item::new() },
+            Some(previous) => Condition {
+                expression: "revision = :previous",
+                values: Builder::default().number(":previous", previous.revision).build(),
+            },
+        };
+        let expires = next.published_at.as_second().saturating_add(retention_seconds);
+        let kept = manifest(revision_pk(next.revision))?.number("expiresAt", expires);
+        Ok(vec![
+            Action::put("head", &self.tables.published, manifest("head".to_owned())?.build(), Some(condition))?,
+            Action::put("revision", &self.tables.published, kept.build(), None)?,
+        ])
+    }
+}
+
+fn size_of(write: &RecordWrite) -> usize {
+    // Measured on the spec, which is nearly all of a record, with room for the rest of it.
+    serde_json::to_string(&write.record.spec).map_or(MAX_BYTES, |text| text.len() + 4096)
+}
+
+fn chunk_item(id: NodeId, content: &[u8]) -> Result<Item, StoreError> {
+    let compressed = zstd::bulk::compress(content, ZSTD_LEVEL).map_err(|error| corrupt(id, error.to_string()))?;
+    Ok(Builder::keyed(chunk_pk(id)).bytes("content", compressed).build())
+}
+
+fn chunk_pk(id: NodeId) -> String {
+    format!("chunk#{id}")
+}
+
+fn revision_pk(revision: u64) -> String {
+    format!("revision#{revision}")
+}
+
+fn corrupt(id: NodeId, message: impl Into<String>) -> StoreError {
+    StoreError::Corrupt { key: chunk_pk(id), message: message.into() }
+}

@@ -1,0 +1,382 @@
+//! Reading what is published: the whole catalogue in memory, and one small read to see whether it moved.
+//!
+//! The cost of a request does not depend on the catalogue's size: at most one `GetItem` of the head, none
+//! within the allowed staleness. A head that moved loads only the nodes that are new.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use roster_core::catalogue::{Published, Roots};
+use roster_core::lifecycle::{self, Stage};
+use roster_core::tree::{Node, NodeId, Nodes, Root};
+use roster_core::view::View;
+use roster_core::{ModelId, Policy};
+use tokio::sync::Mutex;
+
+use crate::client::{Store, StoreError};
+use crate::published::Manifest;
+
+/// Snapshots kept for pages that are pinned to an older revision.
+const RECENT: usize = 4;
+
+/// Serves snapshots; one a process.
+#[derive(Debug)]
+pub struct Reader {
+    store: Store,
+    max_staleness: Duration,
+    latest: RwLock<Option<Checked>>,
+    /// Whoever loads, loads alone; the others wait for what it brings.
+    loader: Mutex<Loader>,
+}
+
+#[derive(Clone, Debug)]
+struct Checked {
+    at: Timestamp,
+    served: Served,
+}
+
+/// A snapshot, and where it comes from.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// The snapshot.
+    pub snapshot: Arc<Snapshot>,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// Where a snapshot comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The newest revision.
+    Live,
+    /// The last revision that was loaded, for the table is out of reach.
+    Stale,
+}
+
+/// One revision of the catalogue, rendered.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The revision; 0 when nothing was ever published.
+    pub revision: u64,
+    /// The commit it is at.
+    pub commit: Option<String>,
+    /// The policy it was published with.
+    pub policy: Arc<Policy>,
+    /// When it was published.
+    pub published_at: Timestamp,
+    roots: Roots,
+    policy_id: Option<NodeId>,
+    models: Vec<Arc<Leaf>>,
+    tombstones: Vec<Arc<Leaf>>,
+    aliases: HashMap<ModelId, ModelId>,
+    visible: usize,
+    epoch: Timestamp,
+    next_change: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Leaf {
+    views: Box<[View]>,
+    /// The last and the next instant at which time alone changes a model of it.
+    last_change: Timestamp,
+    next_change: Option<Timestamp>,
+    policy_id: Option<NodeId>,
+}
+
+#[derive(Debug, Default)]
+struct Loader {
+    nodes: Nodes,
+    leaves: HashMap<NodeId, Arc<Leaf>>,
+    recent: VecDeque<Arc<Snapshot>>,
+}
+
+impl Reader {
+    /// A reader that asks for the head again once its answer is older than `max_staleness`.
+    #[must_use]
+    pub fn new(store: Store, max_staleness: Duration) -> Self {
+        Self { store, max_staleness, latest: RwLock::default(), loader: Mutex::default() }
+    }
+
+    /// The newest snapshot; the last one that was loaded when the table is out of reach.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table is out of reach and nothing was loaded before.
+    pub async fn current(&self, now: Timestamp) -> Result<Served, StoreError> {
+        if let Some(served) = self.fresh(now) {
+            return Ok(served);
+        }
+        let mut loader = self.loader.lock().await;
+        if let Some(served) = self.fresh(now) {
+            return Ok(served);
+        }
+        let last = self.latest().map(|checked| checked.served.snapshot);
+        let served = match self.newest(&mut loader, last.clone(), now).await {
+            Ok(snapshot) => Served { snapshot, source: Source::Live },
+            Err(error) => match last {
+                Some(snapshot) => {
+                    tracing::warn!(%error, revision = snapshot.revision, "the published table is out of reach");
+                    Served { snapshot: loader.at_time(snapshot, now)?, source: Source::Stale }
+                }
+                None => return Err(error),
+            },
+        };
+        if let Ok(mut latest) = self.latest.write() {
+            *latest = Some(Checked { at: now, served: served.clone() });
+        }
+        Ok(served)
+    }
+
+    /// A snapshot of a retained revision; `None` when it is unknown or past its retention.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table is out of reach.
+    pub async fn at_revision(&self, revision: u64, now: Timestamp) -> Result<Option<Arc<Snapshot>>, StoreError> {
+        let of_revision = |snapshot: &Arc<Snapshot>| snapshot.revision == revision && snapshot.is_current_at(now);
+        if let Some(Checked { served, .. }) = self.latest().filter(|checked| of_revision(&checked.served.snapshot)) {
+            return Ok(Some(served.snapshot));
+        }
+        let mut loader = self.loader.lock().await;
+        if let Some(snapshot) = loader.recent.iter().find(|snapshot| of_revision(snapshot)) {
+            return Ok(Some(snapshot.clone()));
+        }
+        match self.store.revision(revision).await? {
+            Some(manifest) => loader.load(&self.store, &manifest, now).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn latest(&self) -> Option<Checked> {
+        self.latest.read().ok().and_then(|latest| latest.clone())
+    }
+
+    /// What was last served, if it was asked for recently enough and time has not changed it.
+    fn fresh(&self, now: Timestamp) -> Option<Served> {
+        let max_staleness = i64::try_from(self.max_staleness.as_millis()).unwrap_or(i64::MAX);
+        let Checked { at, served } = self.latest()?;
+        let age = now.as_millisecond() - at.as_millisecond();
+        (age < max_staleness && served.snapshot.is_current_at(now)).then_some(served)
+    }
+
+    async fn newest(
+        &self,
+        loader: &mut Loader,
+        last: Option<Arc<Snapshot>>,
+        now: Timestamp,
+    ) -> Result<Arc<Snapshot>, StoreError> {
+        let Some(head) = self.store.head(false).await? else {
+            return match last {
+                Some(last) => Ok(last),
+                None => Ok(Arc::new(Snapshot::empty(now))),
+            };
+        };
+        match last {
+            // An eventually consistent read may lag behind what another one has shown: never go back.
+            Some(last) if last.revision >= head.revision => loader.at_time(last, now),
+            _ => loader.load(&self.store, &head, now).await,
+        }
+    }
+}
+
+impl Loader {
+    async fn load(&mut self, store: &Store, manifest: &Manifest, now: Timestamp) -> Result<Arc<Snapshot>, StoreError> {
+        let known = self.recent.iter().find(|snapshot| snapshot.policy_id == manifest.policy);
+        let policy = match known {
+            Some(snapshot) => snapshot.policy.clone(),
+            None => Arc::new(store.policy(manifest.policy).await?),
+        };
+        for root in [manifest.roots.models, manifest.roots.tombstones] {
+            self.load_tree(store, &root).await?;
+        }
+        let snapshot = self.snapshot(
+            &Snapshot {
+                revision: manifest.revision,
+                commit: manifest.commit.clone(),
+                policy,
+                published_at: manifest.published_at,
+                roots: manifest.roots,
+                policy_id: manifest.policy,
+                ..Snapshot::empty(now)
+            },
+            now,
+        )?;
+        self.remember(snapshot.clone());
+        Ok(snapshot)
+    }
+
+    /// A snapshot as it is at `now`: the same one unless time has changed a model.
+    fn at_time(&mut self, snapshot: Arc<Snapshot>, now: Timestamp) -> Result<Arc<Snapshot>, StoreError> {
+        if snapshot.is_current_at(now) {
+            return Ok(snapshot);
+        }
+        let again = self.snapshot(&snapshot, now)?;
+        self.recent.retain(|other| other.revision != again.revision);
+        self.remember(again.clone());
+        Ok(again)
+    }
+
+    fn remember(&mut self, snapshot: Arc<Snapshot>) {
+        self.recent.retain(|other| other.revision != snapshot.revision);
+        self.recent.push_front(snapshot);
+        self.recent.truncate(RECENT);
+        let roots: Vec<Root> =
+            self.recent.iter().flat_map(|snapshot| [snapshot.roots.models, snapshot.roots.tombstones]).collect();
+        self.nodes.retain_reachable(&roots);
+        self.leaves.retain(|id, _| self.nodes.contains(id));
+    }
+
+    /// Loads a tree level by level, each in as few calls as there are batches.
+    async fn load_tree(&mut self, store: &Store, root: &Root) -> Result<(), StoreError> {
+        let mut level = vec![root.id];
+        while !level.is_empty() {
+            let missing: Vec<NodeId> = level.iter().copied().filter(|id| !self.nodes.contains(id)).collect();
+            store.load_nodes(&missing, &mut self.nodes).await?;
+            level = level
+                .into_iter()
+                .filter_map(|id| self.nodes.get(id).ok())
+                .filter_map(|node| match node.as_ref() {
+                    Node::Inner(children) => Some(children.iter().map(|child| child.id)),
+                    Node::Leaf(_) => None,
+                })
+                .flatten()
+                .collect();
+        }
+        Ok(())
+    }
+
+    /// Renders the trees of a snapshot; leaves that are rendered already are shared.
+    fn snapshot(&mut self, of: &Snapshot, now: Timestamp) -> Result<Arc<Snapshot>, StoreError> {
+        let models = self.leaves_of(&of.roots.models, of, now)?;
+        let tombstones = self.leaves_of(&of.roots.tombstones, of, now)?;
+        let views = || models.iter().flat_map(|leaf| leaf.views.iter());
+        let aliases =
+            views().flat_map(|view| view.aliases.iter().map(|alias| (alias.clone(), view.id.clone()))).collect();
+        let all = || models.iter().chain(&tombstones);
+        Ok(Arc::new(Snapshot {
+            revision: of.revision,
+            commit: of.commit.clone(),
+            policy: of.policy.clone(),
+            published_at: of.published_at,
+            roots: of.roots,
+            policy_id: of.policy_id,
+            aliases,
+            visible: views().filter(|view| view.stage != Stage::Archived).count(),
+            epoch: all().map(|leaf| leaf.last_change).max().unwrap_or(Timestamp::UNIX_EPOCH),
+            next_change: all().filter_map(|leaf| leaf.next_change).min(),
+            models,
+            tombstones,
+        }))
+    }
+
+    fn leaves_of(&mut self, root: &Root, of: &Snapshot, now: Timestamp) -> Result<Vec<Arc<Leaf>>, StoreError> {
+        let mut ids = Vec::new();
+        leaf_ids(&self.nodes, root.id, &mut ids);
+        ids.into_iter().map(|id| self.leaf(id, of, now)).collect()
+    }
+
+    fn leaf(&mut self, id: NodeId, of: &Snapshot, now: Timestamp) -> Result<Arc<Leaf>, StoreError> {
+        if let Some(leaf) = self.leaves.get(&id)
+            && leaf.policy_id == of.policy_id
+            && leaf.last_change <= now
+            && leaf.next_change.is_none_or(|at| now < at)
+        {
+            return Ok(leaf.clone());
+        }
+        let corrupt = |message: String| StoreError::Corrupt { key: format!("chunk#{id}"), message };
+        let mut views = Vec::new();
+        let mut next_change: Option<Timestamp> = None;
+        let mut last_change = Timestamp::UNIX_EPOCH;
+        if let Ok(Node::Leaf(entries)) = self.nodes.get(id).map(Arc::as_ref) {
+            for (_, text) in entries {
+                let published: Published = serde_json::from_str(text).map_err(|error| corrupt(error.to_string()))?;
+                let spec = &published.spec;
+                views.push(View::render(spec, &of.policy, now).map_err(|error| corrupt(error.to_string()))?);
+                next_change = next_change.into_iter().chain(lifecycle::next_change(spec, now)).min();
+                last_change = last_change.max(lifecycle::last_change(spec, now).unwrap_or(last_change));
+            }
+        }
+        let leaf = Arc::new(Leaf { views: views.into(), last_change, next_change, policy_id: of.policy_id });
+        self.leaves.insert(id, leaf.clone());
+        Ok(leaf)
+    }
+}
+
+fn leaf_ids(nodes: &Nodes, id: NodeId, found: &mut Vec<NodeId>) {
+    match nodes.get(id).map(Arc::as_ref) {
+        Ok(Node::Inner(children)) => children.iter().for_each(|child| leaf_ids(nodes, child.id, found)),
+        Ok(Node::Leaf(entries)) if !entries.is_empty() => found.push(id),
+        Ok(Node::Leaf(_)) | Err(_) => {}
+    }
+}
+
+impl Snapshot {
+    fn empty(now: Timestamp) -> Self {
+        Self {
+            revision: 0,
+            commit: None,
+            policy: Arc::new(Policy::default()),
+            published_at: now,
+            roots: Roots::empty().0,
+            policy_id: None,
+            models: Vec::new(),
+            tombstones: Vec::new(),
+            aliases: HashMap::new(),
+            visible: 0,
+            epoch: Timestamp::UNIX_EPOCH,
+            next_change: None,
+        }
+    }
+
+    /// Since when time alone has not changed it; the same on every instance.
+    #[must_use]
+    pub fn epoch(&self) -> Timestamp {
+        self.epoch
+    }
+
+    /// Live models by id, archived ones included.
+    pub fn views(&self) -> impl Iterator<Item = &View> {
+        self.models.iter().flat_map(|leaf| leaf.views.iter())
+    }
+
+    /// Live models with a larger id, archived ones included.
+    pub fn views_after<'s>(&'s self, id: &str) -> impl Iterator<Item = &'s View> + use<'s> {
+        let first = self.models.partition_point(|leaf| leaf.views.last().is_none_or(|view| view.id.as_str() <= id));
+        let skip = self.models.get(first).map_or(0, |leaf| leaf.views.partition_point(|view| view.id.as_str() <= id));
+        self.models[first..].iter().flat_map(|leaf| leaf.views.iter()).skip(skip)
+    }
+
+    /// A live model by its id, else by an alias.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&View> {
+        find(&self.models, name).or_else(|| find(&self.models, self.aliases.get(name)?.as_str()))
+    }
+
+    /// A model whose file is gone.
+    #[must_use]
+    pub fn tombstone(&self, id: &str) -> Option<&View> {
+        find(&self.tombstones, id)
+    }
+
+    /// Models whose file is gone, by id.
+    pub fn tombstones(&self) -> impl Iterator<Item = &View> {
+        self.tombstones.iter().flat_map(|leaf| leaf.views.iter())
+    }
+
+    /// How many live models are not archived.
+    #[must_use]
+    pub fn visible_count(&self) -> usize {
+        self.visible
+    }
+
+    /// Whether time alone has not changed it since it was rendered.
+    fn is_current_at(&self, now: Timestamp) -> bool {
+        self.next_change.is_none_or(|at| now < at)
+    }
+}
+
+fn find<'l>(leaves: &'l [Arc<Leaf>], id: &str) -> Option<&'l View> {
+    let at = leaves.partition_point(|leaf| leaf.views.last().is_some_and(|view| view.id.as_str() < id));
+    let views = &leaves.get(at)?.views;
+    views.binary_search_by(|view| view.id.as_str().cmp(id)).ok().map(|at| &views[at])
+}

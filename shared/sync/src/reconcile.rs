@@ -1,0 +1,539 @@
+//! A run: from the last applied commit to the tip of the branch.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use roster_core::catalogue::{EditError, Roots};
+use roster_core::plan::Step;
+use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
+use roster_core::tree::{Missing, NodeId, Nodes};
+use roster_core::validate::CATALOG;
+use roster_core::{ModelId, Policy, canonical};
+use roster_git::{Commit, CommitId, GitError, Repository, Walk};
+use roster_store::lease::Cursor;
+use roster_store::models::RecordWrite;
+use roster_store::{Lease, Manifest, Store, StoreError, Units};
+
+use crate::propose::{Before, Blueprint, propose};
+use crate::read::{ReadCommit, Scope, read};
+use crate::report::{CommitReport, RunReport, State};
+
+/// How long a lease lasts without a sign of life.
+const LEASE: Duration = Duration::from_secs(60);
+/// How often the holder gives a sign of life.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Commits walked to say who changed which file, when a run jumps over several.
+const MAX_ATTRIBUTED: usize = 5_000;
+/// Nodes kept from commit to commit; beyond, those that the live trees do not reach are forgotten.
+const MAX_NODES: usize = 50_000;
+
+/// A repository that runs share.
+#[derive(Clone)]
+pub struct Repo {
+    repository: Arc<Mutex<Repository>>,
+    name: Arc<str>,
+}
+
+impl Repo {
+    /// A repository, with the name that records carry; no credentials in it.
+    #[must_use]
+    pub fn new(repository: Repository, name: &str) -> Self {
+        Self { repository: Arc::new(Mutex::new(repository)), name: name.into() }
+    }
+
+    /// Runs blocking work on the repository, off the async threads.
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Repository) -> Result<T, GitError> + Send + 'static,
+    ) -> Result<T, SyncError> {
+        let repository = self.repository.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            // A poisoned lock is of a panic while reading; the repository holds no state that could be half written.
+            let mut repository = repository.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            work(&mut repository)
+        });
+        Ok(done.await.map_err(|error| SyncError::Internal(error.to_string()))??)
+    }
+}
+
+/// What a run is asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The branch to follow.
+    pub branch: String,
+    /// A revision to stop at instead of the branch's tip.
+    pub to: Option<String>,
+    /// Whether every commit is applied by itself, however many there are.
+    pub every_commit: bool,
+    /// Whether the guard judges plans.
+    pub guard: bool,
+    /// Whether to stop before anything is written.
+    pub dry_run: bool,
+    /// A name for the run, kept with every change it makes.
+    pub correlation_id: String,
+}
+
+/// Why a run stopped without an answer for its commits.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The repository cannot be read.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The tables do not answer, or another worker was faster.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What is published cannot be read.
+    #[error(transparent)]
+    Catalogue(#[from] EditError),
+    /// Another worker syncs now.
+    #[error("another sync is running: it holds the lease")]
+    Busy,
+    /// Something that should not happen.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// Applies a repository to the tables.
+pub struct Reconciler {
+    store: Store,
+    repo: Repo,
+    clock: fn() -> Timestamp,
+}
+
+/// Where a run stands: what is live, and what is known of it.
+struct Session {
+    store: Store,
+    options: Options,
+    head: Option<Manifest>,
+    policy: Policy,
+    nodes: Nodes,
+    base: Option<CommitId>,
+    /// A commit that was left half way, or that nobody knows any more.
+    half_way: Option<Option<CommitId>>,
+    lease: Option<Lease>,
+}
+
+impl Session {
+    fn roots(&self) -> Roots {
+        self.head.as_ref().map_or_else(|| Roots::empty().0, |head| head.roots)
+    }
+
+    fn revision(&self) -> u64 {
+        self.head.as_ref().map_or(0, |head| head.revision)
+    }
+}
+
+impl Reconciler {
+    /// A reconciler with a clock.
+    #[must_use]
+    pub fn new(store: Store, repo: Repo, clock: fn() -> Timestamp) -> Self {
+        Self { store, repo, clock }
+    }
+
+    /// Brings the tables to the branch's tip, telling of each commit as it is done.
+    ///
+    /// # Errors
+    /// [`SyncError`] when the repository or the tables fail; what was applied until then stays, whole.
+    pub async fn run(
+        &self,
+        options: &Options,
+        mut on_commit: impl FnMut(usize, usize, &CommitReport),
+    ) -> Result<RunReport, SyncError> {
+        let started = Instant::now();
+        let store = self.store.metered();
+        let tip = self.tip(options).await?;
+        let mut session = self.session(&store, options).await?;
+        let mut run = RunReport {
+            state: State::Unchanged,
+            revision: session.revision(),
+            commit: tip.to_string(),
+            digest: session.roots().digest(),
+            commits: 0,
+            operations: 0,
+            rejected: 0,
+            held: 0,
+            consumed: Units::default(),
+            seconds: 0.0,
+        };
+        if session.base != Some(tip) || session.half_way.is_some() {
+            let heartbeat = if options.dry_run { None } else { Some(self.take_lease(&mut session).await?) };
+            let done = self.commits(&mut session, tip, &mut run, &mut on_commit).await;
+            drop(heartbeat);
+            if let Some(lease) = &session.lease {
+                store.release_lease(lease).await?;
+            }
+            done?;
+        }
+        run.consumed = store.consumed();
+        run.seconds = started.elapsed().as_secs_f64();
+        Ok(run)
+    }
+
+    async fn tip(&self, options: &Options) -> Result<CommitId, SyncError> {
+        let (branch, to) = (options.branch.clone(), options.to.clone());
+        self.repo
+            .with(move |repository| {
+                repository.refresh()?;
+                match to {
+                    Some(revision) => repository.resolve(&revision),
+                    None => repository.branch_tip(&branch),
+                }
+            })
+            .await
+    }
+
+    /// Where the tables stand.
+    async fn session(&self, store: &Store, options: &Options) -> Result<Session, SyncError> {
+        let (head, state) = (store.head(true).await?, store.sync_state().await?);
+        let policy = store.policy(head.as_ref().and_then(|head| head.policy)).await?;
+        let mut nodes = Nodes::default();
+        let (_, id, node) = Roots::empty();
+        nodes.insert(id, node);
+        let reconciled = match (&head, state.cursor) {
+            // A cursor beside another revision is older than the head.
+            (Some(head), Some(cursor)) if cursor.revision == head.revision => Some(cursor.commit),
+            (Some(head), _) => head.commit.clone(),
+            (None, _) => None,
+        };
+        let parse = |commit: String| commit.parse::<CommitId>();
+        Ok(Session {
+            store: store.clone(),
+            options: options.clone(),
+            base: reconciled.map(parse).transpose()?,
+            half_way: state.intent.map(|commit| commit.map(parse).transpose()).transpose()?,
+            head,
+            policy,
+            nodes,
+            lease: None,
+        })
+    }
+
+    /// Takes the lease and reads again what another worker may have changed before.
+    async fn take_lease(&self, session: &mut Session) -> Result<Heartbeat, SyncError> {
+        let store = session.store.clone();
+        let owner = session.options.correlation_id.clone();
+        let lease = store.acquire_lease(&owner, (self.clock)(), LEASE).await?.ok_or(SyncError::Busy)?;
+        let heartbeat = Heartbeat::start(store.clone(), lease.clone(), self.clock);
+        *session = Session { lease: Some(lease), ..self.session(&store, &session.options).await? };
+        Ok(heartbeat)
+    }
+
+    async fn commits(
+        &self,
+        session: &mut Session,
+        tip: CommitId,
+        run: &mut RunReport,
+        on_commit: &mut impl FnMut(usize, usize, &CommitReport),
+    ) -> Result<(), SyncError> {
+        let base = session.base;
+        let every_commit = session.options.every_commit;
+        let limit = usize::try_from(session.policy.sync.max_commits_per_run).unwrap_or(usize::MAX);
+        let jump = base.is_none() && !every_commit;
+        let walk = match jump {
+            true => Walk::Diverged,
+            false => {
+                let limit = (!every_commit).then_some(limit);
+                self.repo.with(move |repository| repository.first_parent(base, tip, limit)).await?
+            }
+        };
+        let commits = match walk {
+            Walk::Linear(commits) if !commits.is_empty() => commits,
+            // History was rewritten, or there is too much of it, or only a half-way commit is left: one plan.
+            _ => vec![tip],
+        };
+        let total = commits.len();
+        for (at, commit) in commits.into_iter().enumerate() {
+            let report = self.commit(session, commit).await?;
+            run.state = report.state;
+            run.revision = report.revision;
+            run.digest.clone_from(&report.digest);
+            run.commits += 1;
+            run.operations += if report.state.is_success() { report.operations } else { 0 };
+            run.rejected += usize::from(report.state == State::Rejected);
+            run.held += usize::from(report.state == State::Held);
+            on_commit(at + 1, total, &report);
+        }
+        Ok(())
+    }
+
+    /// Everything about one commit: read, validate, plan, guard, apply, publish, report.
+    async fn commit(&self, session: &mut Session, id: CommitId) -> Result<CommitReport, SyncError> {
+        let started = Instant::now();
+        let now = (self.clock)();
+        let before_units = session.store.consumed();
+        let scope = self.scope(session).await?;
+        let (commit, mut read) = {
+            let scope = scope.clone();
+            self.repo.with(move |repository| Ok((repository.commit(id)?, read(repository, &scope, id)?))).await?
+        };
+        let records = self.records(session, &scope, &mut read).await?;
+        let blueprint = judge(session, &read, &records, now).await?;
+        let mut report = CommitReport {
+            state: State::Unchanged,
+            revision: session.revision(),
+            commit: id.to_string(),
+            subject: commit.subject.clone(),
+            pull_request: commit.pull_request,
+            digest: session.roots().digest(),
+            operations: blueprint.plan.operations().count(),
+            files: read.proposal.touched.len(),
+            plan_hash: None,
+            problems: blueprint.problems,
+            holds: blueprint.holds,
+            plan: blueprint.plan,
+            consumed: Units::default(),
+            seconds: 0.0,
+        };
+        if !report.plan.steps.is_empty() {
+            let tree = self.repo.with(move |repository| repository.subtree(id, CATALOG)).await?;
+            let (base, tree) = (session.base.map(|base| base.to_string()), tree.map(|tree| tree.to_string()));
+            let hash = report.plan.hash(base.as_deref(), tree.as_deref(), session.revision());
+            report.plan_hash = Some(hash.map_err(EditError::Json)?);
+        }
+        let policy = policy_chunk(&read)?;
+        let held = session.options.guard && !report.holds.is_empty();
+        let next = blueprint.next.filter(|_| !held);
+        match (next, session.lease.clone()) {
+            (None, _) if held => report.state = State::Held,
+            (None, _) => report.state = State::Rejected,
+            (Some(_), None) => report.state = State::Planned,
+            (Some(next), Some(lease)) => {
+                let policy_id = match &policy {
+                    PolicyChunk::Unchanged => session.head.as_ref().and_then(|head| head.policy),
+                    PolicyChunk::Default => None,
+                    PolicyChunk::New(id, _) => Some(*id),
+                };
+                let same = next.roots == session.roots()
+                    && policy_id == session.head.as_ref().and_then(|head| head.policy)
+                    && session.head.is_some();
+                if same && report.plan.steps.is_empty() {
+                    if session.half_way.is_some() {
+                        session.store.clear_intent(&lease).await?;
+                    }
+                    if session.base != Some(id) {
+                        let cursor = Cursor { commit: id.to_string(), revision: session.revision() };
+                        session.store.put_cursor(&lease, &cursor).await?;
+                    }
+                } else {
+                    let manifest = Manifest {
+                        revision: session.revision() + 1,
+                        commit: Some(id.to_string()),
+                        roots: next.roots,
+                        policy: policy_id,
+                        published_at: now,
+                    };
+                    let new_policy = match &policy {
+                        PolicyChunk::New(id, text) => Some((*id, text.clone())),
+                        PolicyChunk::Unchanged | PolicyChunk::Default => None,
+                    };
+                    let writes =
+                        self.writes(session, &report.plan.steps, &read, &records, &commit, manifest.revision).await?;
+                    session.store.put_chunks(&next.fresh, new_policy.as_ref()).await?;
+                    let retention = days(session.policy.retention.revision_days);
+                    session.store.publish(&lease, &writes, session.head.as_ref(), &manifest, retention).await?;
+                    if let Some(policy) = read.policy.take() {
+                        session.policy = policy.unwrap_or_default();
+                    }
+                    next.fresh.into_iter().for_each(|(id, node)| session.nodes.insert(id, node));
+                    session.head = Some(manifest);
+                    report.state = State::Applied;
+                }
+                session.half_way = None;
+                session.base = Some(id);
+                if session.nodes.len() > MAX_NODES {
+                    session.nodes.retain_reachable(&session.roots().all());
+                }
+            }
+        }
+        report.revision = session.revision();
+        report.digest = session.roots().digest();
+        if session.lease.is_some() && report.state != State::Unchanged {
+            let run_retention = days(session.policy.retention.run_days);
+            session.store.put_run(now, &report.commit, &report, run_retention).await?;
+        }
+        report.consumed = session.store.consumed() - before_units;
+        report.seconds = started.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    /// What the commit must be compared with: the last applied one, and one that was left half way.
+    async fn scope(&self, session: &Session) -> Result<Scope, SyncError> {
+        let Some(base) = session.base else { return Ok(Scope::Whole) };
+        let bases: Vec<CommitId> = match session.half_way {
+            None => vec![base],
+            Some(Some(half_way)) => vec![base, half_way],
+            Some(None) => return Ok(Scope::Whole),
+        };
+        let all = bases.clone();
+        let known =
+            self.repo.with(move |repository| Ok(all.iter().all(|id| repository.resolve(&id.to_string()).is_ok())));
+        // After a rewrite the old commits may be gone from the repository: then everything is compared.
+        Ok(if known.await? { Scope::Since(bases) } else { Scope::Whole })
+    }
+
+    /// The records that a commit touches. When everything is compared, what has no file any more is absent.
+    async fn records(
+        &self,
+        session: &Session,
+        scope: &Scope,
+        read: &mut ReadCommit,
+    ) -> Result<HashMap<ModelId, Record>, SyncError> {
+        let present: BTreeSet<ModelId> = read.proposal.present.iter().map(|sourced| sourced.model.id.clone()).collect();
+        if *scope == Scope::Whole && (session.head.is_some() || session.half_way.is_some()) {
+            let all = session.store.all_records().await?;
+            for record in &all {
+                if let Origin::Git(origin) = &record.origin
+                    && !present.contains(&record.spec.id)
+                {
+                    read.proposal.touched.insert(origin.path.clone());
+                    read.proposal.absent.insert(record.spec.id.clone(), origin.path.clone());
+                }
+            }
+            return Ok(all.into_iter().map(|record| (record.spec.id.clone(), record)).collect());
+        }
+        Ok(session.store.records(present.iter().chain(read.proposal.absent.keys())).await?)
+    }
+
+    /// The records to write, each with who changed it, when and why.
+    async fn writes(
+        &self,
+        session: &Session,
+        steps: &[Step],
+        read: &ReadCommit,
+        records: &HashMap<ModelId, Record>,
+        commit: &Commit,
+        revision: u64,
+    ) -> Result<Vec<RecordWrite>, SyncError> {
+        let commit = Arc::new(commit.clone());
+        let path_of = |id: &ModelId| match read.blobs.get(id) {
+            Some((path, _)) => path.clone(),
+            None => read.proposal.absent.get(id).cloned().unwrap_or_default(),
+        };
+        let paths: BTreeSet<String> = steps.iter().map(|step| path_of(&step.id)).collect();
+        let authors = self.authors(session.base, commit.id, paths).await?;
+        let note_of = |step: &Step, commit: &Commit| ChangeNote {
+            operations: step.operations.clone(),
+            actor: author(commit),
+            reason: commit.subject.clone(),
+            source: "git".to_owned(),
+            at: commit.committed_at,
+            commit: Some(commit.id.to_string()),
+            pull_request: commit.pull_request,
+            revision,
+            correlation_id: session.options.correlation_id.clone(),
+        };
+        let mut writes = Vec::with_capacity(steps.len());
+        for step in steps {
+            let old = records.get(&step.id);
+            let path = path_of(&step.id);
+            let by = authors.get(&path).unwrap_or(&commit);
+            let blob = match (read.blobs.get(&step.id), old.map(|old| &old.origin)) {
+                (Some((_, blob)), _) => blob.to_string(),
+                (None, Some(Origin::Git(origin))) => origin.blob.clone(),
+                (None, _) => String::new(),
+            };
+            writes.push(RecordWrite {
+                read_seq: old.map(|old| old.seq),
+                record: Record {
+                    spec: step.after.clone(),
+                    origin: Origin::Git(GitOrigin {
+                        repository: self.repo.name.to_string(),
+                        path,
+                        blob,
+                        commit: by.id.to_string(),
+                        pull_request: by.pull_request,
+                        author: author(by),
+                    }),
+                    seq: old.map_or(1, |old| old.seq + 1),
+                    tombstone: step.tombstone,
+                    change: note_of(step, by),
+                    created_at: old.map_or(by.committed_at, |old| old.created_at),
+                },
+            });
+        }
+        Ok(writes)
+    }
+
+    /// Who last changed each file since `base`: the commit itself, unless it stands for several.
+    async fn authors(
+        &self,
+        base: Option<CommitId>,
+        commit: CommitId,
+        paths: BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Arc<Commit>>, SyncError> {
+        self.repo
+            .with(move |repository| match repository.first_parent(base, commit, Some(1)) {
+                Ok(Walk::Linear(chain)) if chain.len() == 1 => Ok(BTreeMap::new()),
+                _ => repository.attribute(&paths, base, commit, MAX_ATTRIBUTED, CATALOG),
+            })
+            .await
+    }
+}
+
+/// Judges a commit, loading what that takes.
+async fn judge(
+    session: &mut Session,
+    read: &ReadCommit,
+    records: &HashMap<ModelId, Record>,
+    now: Timestamp,
+) -> Result<Blueprint, SyncError> {
+    let roots = session.roots();
+    loop {
+        let before = Before { roots: &roots, policy: &session.policy, records };
+        match propose(read, before, &session.nodes, now) {
+            Ok(blueprint) => return Ok(blueprint),
+            Err(EditError::Missing(Missing(ids))) => session.store.load_nodes(&ids, &mut session.nodes).await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn author(commit: &Commit) -> String {
+    format!("{} <{}>", commit.author_name, commit.author_email)
+}
+
+fn days(days: u64) -> i64 {
+    i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(86_400)
+}
+
+enum PolicyChunk {
+    Unchanged,
+    Default,
+    New(NodeId, String),
+}
+
+fn policy_chunk(read: &ReadCommit) -> Result<PolicyChunk, EditError> {
+    Ok(match &read.policy {
+        None => PolicyChunk::Unchanged,
+        Some(None) => PolicyChunk::Default,
+        Some(Some(policy)) => {
+            let text = canonical::to_string(policy)?;
+            PolicyChunk::New(NodeId::of(text.as_bytes()), text)
+        }
+    })
+}
+
+/// Keeps a lease alive for as long as it is held.
+struct Heartbeat(tokio::task::JoinHandle<()>);
+
+impl Heartbeat {
+    fn start(store: Store, lease: Lease, clock: fn() -> Timestamp) -> Self {
+        Self(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(HEARTBEAT).await;
+                // Losing the lease is found out by the next transaction, which checks it.
+                if let Err(error) = store.renew_lease(&lease, clock(), LEASE).await {
+                    tracing::warn!(%error, "the lease could not be renewed");
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,106 @@
+//! What became of each commit, and of a run.
+
+use roster_core::Problem;
+use roster_core::guard::Hold;
+use roster_core::plan::Plan;
+use roster_store::Units;
+use serde::{Deserialize, Serialize};
+
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It would be applied: a dry run.
+    Planned,
+    /// The guard holds it for approval. Nothing changed.
+    Held,
+    /// It is published.
+    Applied,
+    /// It has mistakes. Nothing changed.
+    Rejected,
+    /// It asks for nothing that is not so already.
+    Unchanged,
+}
+
+impl State {
+    /// Whether the catalogue says what the commit says.
+    #[must_use]
+    pub fn is_success(self) -> bool {
+        matches!(self, Self::Planned | Self::Applied | Self::Unchanged)
+    }
+
+    /// The state's name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Held => "held",
+            Self::Applied => "applied",
+            Self::Rejected => "rejected",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// What became of one commit.
+#[derive(Clone, Debug, Serialize)]
+pub struct CommitReport {
+    /// What became of it.
+    pub state: State,
+    /// The published revision afterwards; 0 before the first.
+    pub revision: u64,
+    /// The commit.
+    pub commit: String,
+    /// The first line of its message.
+    pub subject: String,
+    /// The pull request that its message names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<u64>,
+    /// The digest of what is published afterwards.
+    pub digest: String,
+    /// How many lifecycle operations it asks for.
+    pub operations: usize,
+    /// How many files it touches.
+    pub files: usize,
+    /// What it would do, or did.
+    #[serde(skip)]
+    pub plan: Plan,
+    /// A name for that plan on this state, for approvals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan_hash: Option<String>,
+    /// Every mistake, when it is rejected.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+    /// Every reason, when it is held.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<Hold>,
+    /// What it cost.
+    pub consumed: Units,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// What became of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    /// What became of the branch's tip.
+    pub state: State,
+    /// The published revision afterwards; 0 before the first.
+    pub revision: u64,
+    /// The tip.
+    pub commit: String,
+    /// The digest of what is published afterwards.
+    pub digest: String,
+    /// How many commits were looked at.
+    pub commits: usize,
+    /// How many operations were applied, or planned by a dry run.
+    pub operations: usize,
+    /// How many commits were rejected.
+    pub rejected: usize,
+    /// How many commits were held.
+    pub held: usize,
+    /// What it cost, taking the lease and looking included.
+    pub consumed: Units,
+    /// How long it took.
+    pub seconds: f64,
+}
