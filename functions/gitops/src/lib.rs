@@ -1,1 +1,77 @@
-//! roster-gitops
+//! What follows the repository.
+
+mod sync;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use roster_git::{GitError, Location, Repository};
+use roster_http::env::EnvError;
+use roster_http::{Env, Function, Handler};
+use roster_store::{Store, TableNames};
+use roster_sync::{Reconciler, Repo};
+use tokio::sync::OnceCell;
+
+/// What the functions of this artifact share.
+pub struct App {
+    store: Store,
+    repository: String,
+    token: Option<String>,
+    branch: String,
+    cache: String,
+    reconciler: OnceCell<Reconciler>,
+}
+
+impl App {
+    /// An app on a store.
+    ///
+    /// # Errors
+    /// [`EnvError`] when a variable is missing.
+    pub fn new(env: &Env, store: Store) -> Result<Arc<Self>, EnvError> {
+        Ok(Arc::new(Self {
+            store,
+            repository: env.required("REPOSITORY")?.to_owned(),
+            token: env.optional("GIT_TOKEN").map(str::to_owned),
+            branch: env.required("BRANCH")?.to_owned(),
+            // Lambda's only writable directory.
+            cache: env.optional("GIT_CACHE").unwrap_or("/tmp/roster-git").to_owned(),
+            reconciler: OnceCell::new(),
+        }))
+    }
+
+    /// An app on AWS, with the tables that the environment names.
+    ///
+    /// # Errors
+    /// [`EnvError`] when a variable is missing.
+    pub async fn from_env(env: &Env) -> Result<Arc<Self>, EnvError> {
+        Self::new(env, Store::from_env(TableNames::from_lookup(|name| env.required(name))?).await)
+    }
+
+    /// The reconciler, its repository opened by the first call that needs it.
+    async fn reconciler(&self) -> Result<&Reconciler, GitError> {
+        let open = || async {
+            let (location, cache) = (self.location()?, self.cache.clone());
+            let name = self.repository.clone();
+            let opened = tokio::task::spawn_blocking(move || Repository::open(&location, Path::new(&cache))).await;
+            let repository = match opened {
+                Ok(repository) => repository?,
+                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+            };
+            Ok(Reconciler::new(self.store.clone(), Repo::new(repository, &name), Timestamp::now))
+        };
+        self.reconciler.get_or_try_init(open).await
+    }
+
+    fn location(&self) -> Result<Location, GitError> {
+        let location = Location::parse(&self.repository)?;
+        Ok(match &self.token {
+            Some(token) => location.with_token(token.clone()),
+            None => location,
+        })
+    }
+}
+
+/// The functions of this artifact.
+pub static FUNCTIONS: &[Function<App>] =
+    &[Function { name: "sync", handler: Handler::Event(|app, event| Box::pin(sync::handle(app, event))) }];

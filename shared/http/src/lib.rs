@@ -2,14 +2,28 @@
 //!
 //! The only crate that knows `lambda_http`, `lambda_runtime` and `jsonwebtoken`.
 
+mod answer;
+pub mod auth;
+pub mod cors;
+pub mod cursor;
 pub mod env;
+pub mod etag;
+pub mod fingerprint;
 pub mod function;
+pub mod lambda;
 pub mod problem;
+pub mod query;
 pub mod reply;
 pub mod request;
 
+pub use answer::answer;
+pub use auth::{Authenticator, Caller, Role};
+pub use cors::Cors;
+pub use cursor::Cursor;
 pub use env::Env;
-pub use function::{Function, Handler};
+pub use etag::ETag;
+pub use function::{Function, Handler, Host, Hosted};
 pub use problem::Problem;
+pub use query::Query;
 pub use reply::Reply;
 pub use request::Request;

@@ -31,6 +31,32 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad-parameter", "Bad parameter", detail).with("parameter", name)
     }
 
+    /// 401: the token is not good now.
+    #[must_use]
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail)
+            .with_header(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""))
+    }
+
+    /// 403: the caller lacks a role.
+    #[must_use]
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail)
+    }
+
+    /// 404: there is no such thing.
+    #[must_use]
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
+    }
+
+    /// 413: the request is larger than what is read.
+    #[must_use]
+    pub fn payload_too_large(limit_bytes: usize) -> Self {
+        let detail = format!("the body is larger than {limit_bytes} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", "Payload too large", detail)
+    }
+
     /// 500: something failed that the client cannot mend. The detail is the same for every cause.
     #[must_use]
     pub fn internal() -> Self {
@@ -40,6 +66,14 @@ impl Problem {
             "Internal error",
             "the request failed inside the service; it is logged under this request id",
         )
+    }
+
+    /// 503: something that the service needs is out of reach.
+    #[must_use]
+    pub fn unavailable() -> Self {
+        let detail = "the service is out of reach of its data: try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Unavailable", detail)
+            .with_header(http::header::RETRY_AFTER, HeaderValue::from_static("5"))
     }
 
     /// The problem with one more member.
@@ -77,6 +111,33 @@ impl Problem {
         }
         let mut reply = Reply::json(self.status, Bytes::from(body.to_string()));
         reply.headers = self.headers;
-        reply.with_header(http::header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))
+        reply
+            .with_header(http::header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))
+            // A cache may keep a 404 or a 410 on its own guess.
+            .with_header(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_on_the_wire() {
+        let reply = Problem::unavailable().with("since", 7).into_reply("request-1");
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(reply.headers[http::header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(reply.headers[http::header::CACHE_CONTROL], "no-store");
+        assert_eq!(reply.headers[http::header::RETRY_AFTER], "5");
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        let expected = json!({
+            "type": "urn:roster:problem:unavailable",
+            "title": "Unavailable",
+            "status": 503,
+            "detail": "the service is out of reach of its data: try again",
+            "request_id": "request-1",
+            "since": 7,
+        });
+        assert_eq!(body, expected);
     }
 }

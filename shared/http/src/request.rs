@@ -40,3 +40,24 @@ impl Request {
         self.path_parameters.get(name).map_or("", String::as_str)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A GET of a path with an unencoded query.
+    pub(crate) fn get(target: &str) -> Request {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        Request {
+            method: Method::GET,
+            path: path.to_owned(),
+            path_parameters: BTreeMap::new(),
+            query: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            request_id: "request-1".to_owned(),
+            now: Timestamp::from_second(1_800_000_000).unwrap(),
+        }
+    }
+}

@@ -21,6 +21,21 @@ pub struct TableNames {
     pub runtime: String,
 }
 
+impl TableNames {
+    /// The names that a function's environment gives, by the variables `template.yaml` sets.
+    ///
+    /// # Errors
+    /// The first error of `lookup`.
+    pub fn from_lookup<'v, E>(lookup: impl Fn(&'static str) -> Result<&'v str, E>) -> Result<Self, E> {
+        Ok(Self {
+            models: lookup("MODELS_TABLE")?.to_owned(),
+            published: lookup("PUBLISHED_TABLE")?.to_owned(),
+            history: lookup("HISTORY_TABLE")?.to_owned(),
+            runtime: lookup("RUNTIME_TABLE")?.to_owned(),
+        })
+    }
+}
+
 /// Access to the tables. Cheap to clone; clones share connections and the meter.
 #[derive(Clone, Debug)]
 pub struct Store {

@@ -3,12 +3,13 @@
 //! read -> validate -> plan -> guard -> apply -> publish -> report. A run is told nothing but "look": it resolves
 //! the branch itself, so lost, repeated and reordered calls change nothing but when it looks.
 
+pub mod offline;
 mod propose;
 mod read;
 mod reconcile;
 pub mod report;
 
-pub use propose::{Blueprint, propose};
+pub use propose::{Before, Blueprint, propose};
 pub use read::{ReadCommit, Scope, read};
 pub use reconcile::{Options, Reconciler, Repo, SyncError};
 pub use report::{CommitReport, RunReport, State};

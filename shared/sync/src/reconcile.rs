@@ -1,6 +1,7 @@
 //! A run: from the last applied commit to the tip of the branch.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -73,6 +74,23 @@ pub struct Options {
     pub dry_run: bool,
     /// A name for the run, kept with every change it makes.
     pub correlation_id: String,
+}
+
+impl Options {
+    /// Follows a branch to its tip, under the guard.
+    #[must_use]
+    pub fn follow(branch: &str) -> Self {
+        // The hasher's keys are random for each call: enough to tell runs apart.
+        let random = RandomState::new().build_hasher().finish();
+        Self {
+            branch: branch.to_owned(),
+            to: None,
+            every_commit: false,
+            guard: true,
+            dry_run: false,
+            correlation_id: format!("sync-{random:016x}"),
+        }
+    }
 }
 
 /// Why a run stopped without an answer for its commits.

@@ -1,0 +1,131 @@
+//! The `roster` command.
+
+mod dev;
+mod digest;
+mod history;
+mod output;
+mod plan;
+mod sync;
+mod tables;
+mod token;
+mod validate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use output::{Failure, Output};
+
+/// A catalogue of AI models that a Git repository runs.
+#[derive(Parser)]
+#[command(name = "roster", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the whole stack here: gateway, functions, tables, and a watcher on a branch
+    Dev(dev::Arguments),
+    /// Check the catalogue on disk and report every mistake
+    Validate {
+        /// The catalogue, or the repository that holds it
+        #[arg(default_value = "catalog")]
+        path: PathBuf,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Show what a change would do, before it is merged
+    Plan {
+        /// The repository: a path, or a file://, http:// or https:// URL
+        #[arg(long, default_value = ".")]
+        repo: String,
+        /// The revision that is live
+        #[arg(long)]
+        base: String,
+        /// The revision to plan for
+        #[arg(long, default_value = "HEAD")]
+        head: String,
+        /// How to write the plan
+        #[arg(long, value_enum, default_value = "text")]
+        format: plan::Format,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Apply a repository's branch to the tables
+    Sync(sync::Arguments),
+    /// Print a name for exactly the specs that the tables hold
+    Digest {
+        #[command(flatten)]
+        tables: tables::Arguments,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Show who changed a model, when, why and what, newest first
+    History {
+        /// The model
+        id: String,
+        /// Show at most this many changes
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        #[command(flatten)]
+        tables: tables::Arguments,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Make a token for the local stack
+    Token(token::Arguments),
+}
+
+/// Whether to speak to a program.
+#[derive(Args, Clone, Copy)]
+struct Json {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Json {
+    fn output(self) -> Output {
+        Output::new(self.json)
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("roster: no async runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(run(cli.verb));
+    // Blocking reads of a repository may still be under way after Ctrl-C; they hold nothing that matters.
+    runtime.shutdown_background();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(message) = failure.message() {
+                eprintln!("roster: {message}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(verb: Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Dev(arguments) => dev::run(arguments).await,
+        Verb::Validate { path, json } => validate::run(&path, json.output()),
+        Verb::Plan { repo, base, head, format, json } => {
+            plan::run(&repo, &base, &head, if json.json { plan::Format::Json } else { format })
+        }
+        Verb::Sync(arguments) => sync::run(arguments).await,
+        Verb::Digest { tables, json } => digest::run(&tables, json.output()).await,
+        Verb::History { id, limit, tables, json } => history::run(&id, limit, &tables, json.output()).await,
+        Verb::Token(arguments) => token::run(&arguments),
+    }
+}

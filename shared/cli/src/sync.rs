@@ -1,0 +1,119 @@
+//! `roster sync`: applies a repository's branch to the tables, and says what it did and what it cost.
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use roster_git::{Location, Repository};
+use roster_sync::{CommitReport, Options, Reconciler, Repo, State};
+
+use crate::output::{Failure, Output};
+use crate::{Json, tables};
+
+/// What `roster sync` takes.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The repository: a path, or a file://, http:// or https:// URL
+    #[arg(long, default_value = ".")]
+    repo: String,
+    /// The branch to follow
+    #[arg(long, default_value = "main")]
+    branch: String,
+    /// Stop at this revision instead of the branch's tip
+    #[arg(long)]
+    to: Option<String>,
+    /// Apply every commit by itself, however many there are
+    #[arg(long)]
+    every_commit: bool,
+    /// Let no guard hold a plan: for replays and restores
+    #[arg(long)]
+    no_guard: bool,
+    /// Stop before anything is written
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    tables: tables::Arguments,
+    #[command(flatten)]
+    json: Json,
+}
+
+/// Runs one sync.
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let output = arguments.json.output();
+    // A token in the environment reaches private repositories; it is never an argument, which others could see.
+    let mut location = Location::parse(&arguments.repo)?;
+    if let Ok(token) = std::env::var("GIT_TOKEN") {
+        location = location.with_token(token);
+    }
+    let tables = tables::Tables::open(&arguments.tables).await?;
+    let repository = Repository::open(&location, &arguments.tables.data.join("git"))?;
+    let reconciler = Reconciler::new(tables.store.clone(), Repo::new(repository, &location.to_string()), Timestamp::now);
+    let options = Options {
+        to: arguments.to,
+        every_commit: arguments.every_commit,
+        guard: !arguments.no_guard,
+        dry_run: arguments.dry_run,
+        ..Options::follow(&arguments.branch)
+    };
+    let bar = progress(output);
+    let done = reconciler
+        .run(&options, |at, of, commit| {
+            bar.set_length(of as u64);
+            bar.set_position(at as u64);
+            bar.suspend(|| tell(output, commit));
+        })
+        .await;
+    bar.finish_and_clear();
+    // The history of what was applied is written by the stream, also when the run failed half way.
+    tables.close().await?;
+    let report = done?;
+    output.report(&report, |report| {
+        output.line(format_args!(
+            "{}: revision {} at {}\n{} commits, {} operations, {} rejected, {} held; {} units; {:.3} s\ndigest {}",
+            report.state.name(),
+            report.revision,
+            report.commit,
+            report.commits,
+            report.operations,
+            report.rejected,
+            report.held,
+            report.consumed,
+            report.seconds,
+            report.digest
+        ));
+    })?;
+    if report.state.is_success() { Ok(()) } else { Err(Failure::reported()) }
+}
+
+fn tell(output: Output, commit: &CommitReport) {
+    let told = output.report(commit, |commit| {
+        let short = commit.commit.get(..12).unwrap_or(&commit.commit);
+        output.line(format_args!(
+            "{:<9} {short} revision {} {} operations; {} units; {:.3} s; digest {}; {}",
+            commit.state.name(),
+            commit.revision,
+            commit.operations,
+            commit.consumed,
+            commit.seconds,
+            commit.digest.get(..12).unwrap_or(&commit.digest),
+            commit.subject
+        ));
+        for problem in &commit.problems {
+            output.line(format_args!("    {problem}"));
+        }
+        for hold in &commit.holds {
+            let verb = if commit.state == State::Held { "held" } else { "not held, for the guard is off" };
+            output.line(format_args!("    {verb}: {}", hold.message));
+        }
+    });
+    if let Err(failure) = told {
+        tracing::warn!(message = failure.message(), "a report could not be written");
+    }
+}
+
+fn progress(output: Output) -> ProgressBar {
+    if !output.is_watched() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} commits, {eta} left");
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -1,0 +1,169 @@
+//! The way into Lambda: one binary serves whichever of its functions `_HANDLER` names.
+
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use lambda_http::request::RequestContext;
+use lambda_http::{Body, IntoResponse, RequestExt as _};
+use lambda_runtime::{LambdaEvent, service_fn};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+use tracing_subscriber::EnvFilter;
+
+use crate::answer::answer;
+use crate::cors::Cors;
+use crate::env::{Env, EnvError};
+use crate::function::{Function, Handler, Hosted};
+use crate::reply::Reply;
+use crate::request::Request;
+
+pub use lambda_runtime::Error;
+
+/// Logs JSON lines to standard output, from the level that `LOG_LEVEL` names, or else `info`.
+pub fn init_logging(env: &Env) {
+    let level = env.optional("LOG_LEVEL").unwrap_or("info");
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let json = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false).with_span_list(false);
+    // Whoever logs already, as a test does, goes on.
+    let _ = json.with_env_filter(filter).try_init();
+}
+
+/// Serves the function that `_HANDLER` names until Lambda ends the process.
+///
+/// # Errors
+/// [`EnvError`] when the environment names none of the functions, else what the runtime says.
+pub async fn run<App: Send + Sync + 'static>(
+    functions: &'static [Function<App>],
+    app: Arc<App>,
+    env: &Env,
+) -> Result<(), Error> {
+    let name = env.required("_HANDLER")?;
+    let function = functions.iter().find(|function| function.name == name);
+    match function.map(|function| &function.handler) {
+        None => Err(EnvError::Invalid { name: "_HANDLER", expected: "a function of this artifact" }.into()),
+        Some(Handler::Http(_)) => {
+            let (host, cors) = (&Hosted::new(app, functions), &Cors::from_env(env));
+            let serve =
+                async |event| Ok::<_, Error>(answer(host, name, request_of(event, Timestamp::now()), cors).await);
+            lambda_http::run(service_fn(serve)).await
+        }
+        Some(Handler::Event(handle)) => {
+            let app = &app;
+            lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| handle(app, event.payload).await)).await
+        }
+    }
+}
+
+/// A request as the REST API's proxy event brings it.
+fn request_of(event: lambda_http::Request, now: Timestamp) -> Request {
+    let path = event.raw_http_path().to_owned();
+    let gateway_id = match event.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.request_id.clone(),
+        _ => None,
+    };
+    let lambda_id = || event.lambda_context_ref().map(|context| context.request_id.clone());
+    let request_id = gateway_id.or_else(lambda_id).unwrap_or_default();
+    // The gateway decodes the query, but leaves the path and its parameters as the client sent them.
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let path_parameters =
+        event.path_parameters().iter().map(|(name, value)| (name.to_owned(), decode(value))).collect();
+    let mut query: Vec<(String, String)> =
+        event.query_string_parameters().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    // The event's query is a map: only the order of a key's own values is the client's.
+    query.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let (parts, body) = event.into_parts();
+    let body = match body {
+        Body::Text(text) => Bytes::from(text),
+        Body::Binary(bytes) => Bytes::from(bytes),
+        _ => Bytes::new(),
+    };
+    let (method, headers) = (parts.method, parts.headers);
+    Request { method, path, path_parameters, query, headers, body, request_id, now }
+}
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Pin<Box<dyn Future<Output = http::Response<Body>> + Send>> {
+        let body = match String::from_utf8(self.body.into()) {
+            Ok(text) if text.is_empty() => Body::Empty,
+            Ok(text) => Body::Text(text),
+            Err(bytes) => Body::Binary(bytes.into_bytes()),
+        };
+        let mut response = http::Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        Box::pin(ready(response))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::StatusCode;
+    use lambda_http::request::from_str;
+    use serde_json::json;
+
+    /// A proxy event as a REST API sends it.
+    fn event(path: &str, parameters: Value, query: Value, body: Value, is_base64: bool) -> lambda_http::Request {
+        let event = json!({
+            "resource": "/v1/models/{id+}",
+            "path": path,
+            "httpMethod": "GET",
+            "headers": {"Accept": "application/json"},
+            "multiValueHeaders": {"Accept": ["application/json"]},
+            "queryStringParameters": null,
+            "multiValueQueryStringParameters": query,
+            "pathParameters": parameters,
+            "stageVariables": null,
+            "requestContext": {
+                "accountId": "1", "apiId": "a", "httpMethod": "GET", "identity": {}, "path": format!("/dev{path}"),
+                "protocol": "HTTP/1.1", "requestId": "request-1", "resourceId": "r",
+                "resourcePath": "/v1/models/{id+}", "stage": "dev",
+            },
+            "body": body,
+            "isBase64Encoded": is_base64,
+        });
+        from_str(&event.to_string()).unwrap()
+    }
+
+    #[test]
+    fn an_id_with_a_slash_comes_raw_or_encoded() {
+        for id in ["openai/gpt-5", "openai%2Fgpt-5", "openai%2fgpt%2D5"] {
+            let event = event(&format!("/v1/models/{id}"), json!({"id": id}), json!(null), json!(null), false);
+            let request = request_of(event, Timestamp::UNIX_EPOCH);
+            assert_eq!(request.path_parameter("id"), "openai/gpt-5");
+            assert_eq!(request.path, format!("/v1/models/{id}"));
+            assert_eq!(request.request_id, "request-1");
+            assert_eq!(request.header("accept"), Some("application/json"));
+        }
+    }
+
+    #[test]
+    fn a_key_may_repeat_in_the_query() {
+        let query = json!({"capability": ["text", "code"], "a": ["1"], "limit": ["5"]});
+        let request = request_of(event("/v1/models", json!(null), query, json!(null), false), Timestamp::UNIX_EPOCH);
+        let pairs: Vec<(&str, &str)> =
+            request.query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(pairs, [("a", "1"), ("capability", "text"), ("capability", "code"), ("limit", "5")]);
+    }
+
+    #[test]
+    fn bodies_come_as_text_or_base64() {
+        let body = |body, is_base64| {
+            request_of(event("/", json!(null), json!(null), body, is_base64), Timestamp::UNIX_EPOCH).body
+        };
+        assert_eq!(body(json!("{}"), false), "{}");
+        assert_eq!(body(json!("e30="), true), "{}");
+        assert_eq!(body(json!(null), false), "");
+    }
+
+    #[tokio::test]
+    async fn replies_go_as_text_where_they_are_text() {
+        let body = async |bytes: &'static [u8]| Reply::json(StatusCode::OK, bytes).into_response().await.into_body();
+        assert!(matches!(body(b"{}").await, Body::Text(text) if text == "{}"));
+        assert!(matches!(body(b"\xff").await, Body::Binary(_)));
+        assert!(matches!(body(b"").await, Body::Empty));
+    }
+}

@@ -1,0 +1,110 @@
+//! Plans without tables: what one revision of a repository would do to a catalogue that is at another.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use roster_core::catalogue::{self, Change, EditError, Roots};
+use roster_core::guard::Hold;
+use roster_core::plan::Plan;
+use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
+use roster_core::tree::Nodes;
+use roster_core::validate::CATALOG;
+use roster_core::{ModelId, Problem};
+use roster_git::{Commit, CommitId, Repository};
+use serde::Serialize;
+
+use crate::propose::{Before, propose};
+use crate::read::{ReadCommit, Scope, read};
+use crate::reconcile::SyncError;
+
+/// What a pull request would do.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OfflinePlan {
+    /// The revision that is taken as live.
+    pub base: String,
+    /// The revision that is judged.
+    pub head: String,
+    /// Every mistake; with any, nothing is planned.
+    pub problems: Vec<Problem>,
+    /// The steps, one a model.
+    pub plan: Plan,
+    /// Every reason for which the guard would hold it.
+    pub holds: Vec<Hold>,
+    /// A name for the plan.
+    pub hash: String,
+}
+
+/// Plans the way from `base` to `head` as if exactly `base` were live.
+///
+/// # Errors
+/// [`SyncError`] when the repository cannot be read.
+pub fn plan_between(
+    repository: &Repository,
+    base: CommitId,
+    head: CommitId,
+    now: Timestamp,
+) -> Result<OfflinePlan, SyncError> {
+    let live = read(repository, &Scope::Whole, base)?;
+    let records = records_of(&live, &repository.commit(base)?);
+    let mut nodes = Nodes::default();
+    let (mut roots, id, node) = Roots::empty();
+    nodes.insert(id, node);
+    let changes: BTreeMap<ModelId, Change<'_>> = live
+        .proposal
+        .present
+        .iter()
+        .map(|sourced| {
+            (sourced.model.id.clone(), Change::Present(&sourced.model, Some(sourced.document.path().into())))
+        })
+        .collect();
+    // Every node is made here, so none can be missing.
+    let next = catalogue::edit(&nodes, &roots, &changes)?;
+    next.fresh.into_iter().for_each(|(id, node)| nodes.insert(id, node));
+    roots = next.roots;
+    let policy = live.policy.flatten().unwrap_or_default();
+    let change = read(repository, &Scope::Since(vec![base]), head)?;
+    let before = Before { roots: &roots, policy: &policy, records: &records };
+    let blueprint = propose(&change, before, &nodes, now)?;
+    let tree = repository.subtree(head, CATALOG)?.map(|tree| tree.to_string());
+    let hash = blueprint.plan.hash(Some(&base.to_string()), tree.as_deref(), 0).map_err(EditError::Json)?;
+    Ok(OfflinePlan {
+        base: base.to_string(),
+        head: head.to_string(),
+        problems: blueprint.problems,
+        plan: blueprint.plan,
+        holds: blueprint.holds,
+        hash,
+    })
+}
+
+/// The records that a table would hold, were exactly this commit live.
+fn records_of(live: &ReadCommit, commit: &Commit) -> HashMap<ModelId, Record> {
+    let record = |id: &ModelId, path: &str, spec: &roster_core::Model| {
+        let author = commit.author_name.clone();
+        let origin = Origin::Git(GitOrigin {
+            repository: String::new(),
+            path: path.to_owned(),
+            blob: live.blobs.get(id).map(|(_, blob)| blob.to_string()).unwrap_or_default(),
+            commit: commit.id.to_string(),
+            pull_request: commit.pull_request,
+            author: author.clone(),
+        });
+        let change = ChangeNote {
+            operations: Vec::new(),
+            actor: author,
+            reason: commit.subject.clone(),
+            source: "git".to_owned(),
+            at: commit.committed_at,
+            commit: Some(commit.id.to_string()),
+            pull_request: commit.pull_request,
+            revision: 0,
+            correlation_id: String::new(),
+        };
+        Record { spec: spec.clone(), origin, seq: 1, tombstone: false, change, created_at: commit.committed_at }
+    };
+    let present = live.proposal.present.iter();
+    present
+        .map(|sourced| (sourced.model.id.clone(), record(&sourced.model.id, sourced.document.path(), &sourced.model)))
+        .collect()
+}
