@@ -92,3 +92,164 @@ fn shorten(value: &Value) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+    use crate::{Model, Policy};
+
+    /// The documents of a fixtures directory, by file name.
+    fn fixtures(directory: &str) -> Vec<(String, Vec<u8>)> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../catalog/schema/fixtures").join(directory);
+        let mut found: Vec<(String, Vec<u8>)> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap()))
+            .collect();
+        found.sort();
+        assert!(found.len() >= 10, "fixtures are gone");
+        found
+    }
+
+    fn kind(name: &str) -> Kind {
+        if name.starts_with("policy-") { Kind::Policy } else { Kind::Model }
+    }
+
+    #[test]
+    fn invalid_fixtures_are_refused() {
+        for (name, bytes) in fixtures("invalid") {
+            let document = Document::parse(&name, &bytes).unwrap();
+            assert_ne!(problems(kind(&name), &document), [], "{name}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_mistake_is_explained_in_our_own_words() {
+        let said: Vec<String> = fixtures("invalid")
+            .iter()
+            .flat_map(|(name, bytes)| problems(kind(name), &Document::parse(name, bytes).unwrap()))
+            .map(|problem| problem.to_string())
+            .collect();
+        for line in &said {
+            assert!(line.len() < 700, "{line}");
+            assert!(!line.contains("oneOf") && !line.contains("schema"), "{line}");
+        }
+    }
+
+    /// What the schema takes, the types take and keep.
+    #[test]
+    fn valid_fixtures_survive_the_types() {
+        for (name, bytes) in fixtures("valid") {
+            let document = Document::parse(&name, &bytes).unwrap();
+            assert_eq!(problems(kind(&name), &document), [], "{name}");
+            let mut written = document.value().clone();
+            written.as_object_mut().unwrap().remove("$schema");
+            let typed = match kind(&name) {
+                Kind::Model => serde_json::to_value(serde_json::from_value::<Model>(written.clone()).unwrap()).unwrap(),
+                Kind::Policy => {
+                    let policy: Policy = serde_json::from_value(written.clone()).unwrap();
+                    assert_eq!(policy.problems(), [], "{name}");
+                    serde_json::to_value(policy).unwrap()
+                }
+            };
+            let kept = |change: &crate::diff::FieldChange| match (&change.old, &change.new) {
+                // The types leave out what says nothing, fill in defaults, and write times in UTC.
+                (Some(old), None) => {
+                    old.is_null() || *old == Value::Bool(false) || matches!(old.as_str(), Some("")) || is_hollow(old)
+                }
+                (None, Some(_)) => true,
+                (Some(old), Some(new)) => is_same_time(old, new),
+                (None, None) => false,
+            };
+            let lost: Vec<_> =
+                crate::diff::fields(&written, &typed).into_iter().filter(|change| !kept(change)).collect();
+            assert!(lost.iter().all(|change| is_hollow_list(change)), "{name}: {lost:?}");
+        }
+    }
+
+    /// Lists hold objects, which leave out nulls in their turn.
+    fn is_hollow_list(change: &crate::diff::FieldChange) -> bool {
+        fn strip(value: &Value) -> Value {
+            match value {
+                Value::Object(map) => map
+                    .iter()
+                    .map(|(key, value)| (key.clone(), strip(value)))
+                    .filter(|(_, value)| !value.is_null() && !is_hollow(value))
+                    .collect(),
+                Value::Array(items) => items.iter().map(strip).collect(),
+                Value::String(text) => match text.parse::<jiff::Timestamp>() {
+                    Ok(at) => Value::String(at.to_string()),
+                    Err(_) => value.clone(),
+                },
+                other => other.clone(),
+            }
+        }
+        match (&change.old, &change.new) {
+            (Some(old), Some(new)) => strip(old) == strip(new),
+            _ => false,
+        }
+    }
+
+    fn is_hollow(value: &Value) -> bool {
+        match value {
+            Value::Array(items) => items.is_empty(),
+            Value::Object(map) => map.values().all(|value| value.is_null() || is_hollow(value)),
+            _ => false,
+        }
+    }
+
+    fn is_same_time(old: &Value, new: &Value) -> bool {
+        let time = |value: &Value| value.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        matches!((time(old), time(new)), (Some(old), Some(new)) if old == new)
+    }
+
+    /// No key of the schemas is left out of the fixtures, and so none is unknown to the types.
+    #[test]
+    fn valid_fixtures_use_every_key_of_the_schemas() {
+        fn keys(schema: &Value, found: &mut BTreeSet<String>) {
+            match schema {
+                Value::Object(map) => {
+                    if let Some(Value::Object(properties)) = map.get("properties") {
+                        found.extend(properties.keys().cloned());
+                    }
+                    map.values().for_each(|value| keys(value, found));
+                }
+                Value::Array(items) => items.iter().for_each(|item| keys(item, found)),
+                _ => {}
+            }
+        }
+        fn used(value: &Value, found: &mut BTreeSet<String>) {
+            match value {
+                Value::Object(map) => {
+                    found.extend(map.keys().cloned());
+                    map.values().for_each(|value| used(value, found));
+                }
+                Value::Array(items) => items.iter().for_each(|item| used(item, found)),
+                _ => {}
+            }
+        }
+        let mut known = BTreeSet::new();
+        for schema in [MODEL, POLICY] {
+            keys(&serde_json::from_str(schema).unwrap(), &mut known);
+        }
+        let mut seen = BTreeSet::new();
+        for (_, bytes) in fixtures("valid") {
+            used(&serde_json::from_slice(&bytes).unwrap(), &mut seen);
+        }
+        assert_eq!(known.difference(&seen).collect::<Vec<_>>(), [""; 0]);
+    }
+
+    /// What the types write, the schema takes.
+    #[test]
+    fn defaults_follow_the_schema() {
+        let written = serde_json::to_vec(&Policy::default()).unwrap();
+        assert_eq!(problems(Kind::Policy, &Document::parse("policy.json", &written).unwrap()), []);
+        let written = serde_json::to_vec(&crate::model::tests::model("m")).unwrap();
+        assert_eq!(problems(Kind::Model, &Document::parse("m.json", &written).unwrap()), []);
+        let ours = include_bytes!("../../../catalog/policy.json");
+        assert_eq!(crate::validate::read_policy("catalog/policy.json", ours).unwrap(), Policy::default());
+    }
+}

@@ -6,6 +6,7 @@ use std::time::Instant;
 use futures::FutureExt as _;
 use http::StatusCode;
 use http::header::ORIGIN;
+use tracing::Instrument as _;
 
 use crate::cors::Cors;
 use crate::function::Host;
@@ -18,24 +19,29 @@ const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024 - 64 * 1024;
 
 /// Calls a function and makes its outcome a reply, whatever happens, and logs it once.
 pub async fn answer(host: &dyn Host, function: &str, request: Request, cors: &Cors) -> Reply {
-    let started = Instant::now();
+    let span = tracing::error_span!("request", function, request_id = request.request_id);
     let origin = request.headers.get(ORIGIN).cloned();
+    cors.apply(origin.as_ref(), call(host, function, request).instrument(span).await)
+}
+
+async fn call(host: &dyn Host, function: &str, request: Request) -> Reply {
+    let started = Instant::now();
     let (request_id, method, path) = (request.request_id.clone(), request.method.clone(), request.path.clone());
     let outcome = match host.http(function, request) {
         Some(future) => AssertUnwindSafe(future).catch_unwind().await.unwrap_or_else(|_| {
-            tracing::error!(function, request_id, "the handler panicked");
+            tracing::error!("the handler panicked");
             Err(Problem::internal())
         }),
         None => {
-            tracing::error!(function, request_id, "there is no such function of requests");
+            tracing::error!("no function of this name takes requests");
             Err(Problem::internal())
         }
     };
     let reply = outcome.and_then(within_payload).unwrap_or_else(|problem| problem.into_reply(&request_id));
     let (status, bytes) = (reply.status.as_u16(), reply.body.len());
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    tracing::info!(function, request_id, %method, path, status, bytes, micros, "answered");
-    cors.apply(origin.as_ref(), reply)
+    tracing::info!(%method, path, status, bytes, micros, "answered");
+    reply
 }
 
 fn within_payload(reply: Reply) -> Result<Reply, Problem> {

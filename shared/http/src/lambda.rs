@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 use crate::answer::answer;
 use crate::cors::Cors;
 use crate::env::{Env, EnvError};
-use crate::function::{Function, Handler, Hosted};
+use crate::function::{EventError, Function, Handler, Hosted};
 use crate::reply::Reply;
 use crate::request::Request;
 
@@ -26,7 +26,7 @@ pub use lambda_runtime::Error;
 pub fn init_logging(env: &Env) {
     let level = env.optional("LOG_LEVEL").unwrap_or("info");
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let json = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false).with_span_list(false);
+    let json = tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false);
     // Whoever logs already, as a test does, goes on.
     let _ = json.with_env_filter(filter).try_init();
 }
@@ -52,7 +52,14 @@ pub async fn run<App: Send + Sync + 'static>(
         }
         Some(Handler::Event(handle)) => {
             let app = &app;
-            lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| handle(app, event.payload).await)).await
+            let serve = async |event: LambdaEvent<Value>| {
+                let outcome = handle(app, event.payload).await;
+                outcome.map_err(|EventError(error)| {
+                    tracing::error!(function = name, error, "the event failed");
+                    error
+                })
+            };
+            lambda_runtime::run(service_fn(serve)).await
         }
     }
 }
