@@ -1,1 +1,3 @@
-//! roster-tests
+//! What the tests across crates share: repositories, tables, stacks.
+
+pub mod repository;

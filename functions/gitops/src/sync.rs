@@ -10,7 +10,8 @@ use crate::App;
 pub(crate) async fn handle(app: &App, _event: Value) -> Result<Value, EventError> {
     let fail = |error: &dyn std::fmt::Display| EventError(error.to_string());
     let reconciler = app.reconciler().await.map_err(|error| fail(&error))?;
-    let run = reconciler.run(&Options::follow(&app.branch), |at, of, commit| {
+    let options = Options::follow(&app.branch);
+    let run = reconciler.run(&options, |at, of, commit| {
         let (state, commit, revision) = (commit.state.name(), commit.commit.as_str(), commit.revision);
         tracing::info!(state, commit, revision, at, of, "commit reconciled");
     });

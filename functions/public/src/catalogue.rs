@@ -1,7 +1,5 @@
 //! The published catalogue as requests need it, and what its state means for a reply.
 
-use std::sync::Arc;
-
 use http::header::WARNING;
 use http::{HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
@@ -41,9 +39,9 @@ pub(crate) fn tier_of(caller: &Caller, snapshot: &Snapshot) -> Tier {
 }
 
 /// The tag of an answer out of a snapshot: time alone may change one, so the revision does not name it.
-pub(crate) fn etag<'v>(snapshot: &Snapshot, view: impl IntoIterator<Item = &'v str>) -> ETag {
-    let state = [snapshot.revision.to_string(), snapshot.epoch().to_string()];
-    ETag::of(state.iter().map(String::as_str).chain(view))
+pub(crate) fn etag(snapshot: &Snapshot, view: &[&str]) -> ETag {
+    let (revision, epoch) = (snapshot.revision.to_string(), snapshot.epoch().to_string());
+    ETag::of([revision.as_str(), &epoch].into_iter().chain(view.iter().copied()))
 }
 
 /// A reply that says where its catalogue comes from, unless it is the newest.
@@ -70,6 +68,7 @@ fn unavailable(error: StoreError) -> Problem {
 }
 
 fn revision_expired(revision: u64) -> Problem {
-    let detail = format!("revision {revision}, which this listing began in, is no longer kept: start again without the cursor");
+    let detail =
+        format!("revision {revision}, which this listing began in, is no longer kept: start again without the cursor");
     Problem::new(StatusCode::GONE, "revision-expired", "Revision expired", detail).with("revision", revision)
 }

@@ -4,6 +4,7 @@ mod catalogue;
 mod get_model;
 mod health;
 mod list_models;
+mod lookup;
 mod page;
 mod selection;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use roster_http::{Problem, Reply, Request};
 
 use crate::App;
 use crate::catalogue::{etag, from_source, tier_of};
-use crate::page::Page;
+use crate::page;
 use crate::selection::Listing;
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
@@ -13,10 +13,9 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     let listing = Listing::read(&request, &caller)?;
     let served = app.catalogue_of(listing.cursor.as_ref(), request.now).await?;
     let tier = tier_of(&caller, &served.snapshot);
-    let etag = etag(&served.snapshot, ["list-models", tier.name()].into_iter().chain(listing.parts()));
-    let reply = etag.not_modified(&request).unwrap_or_else(|| {
-        let page = Page::of(&served.snapshot, &listing);
-        Reply::json(StatusCode::OK, page.render(&served.snapshot, &listing, tier)).with_etag(&etag)
-    });
+    let etag = etag(&served.snapshot, &["list-models", tier.name(), &listing.key()]);
+    let reply = etag
+        .not_modified(&request)
+        .unwrap_or_else(|| Reply::json(StatusCode::OK, page::body(&served.snapshot, &listing, tier)).with_etag(&etag));
     Ok(from_source(served.source, reply))
 }

@@ -8,12 +8,7 @@ use crate::output::{Failure, Output};
 use crate::tables::{self, Tables};
 
 /// Prints a model's history, newest first.
-pub(crate) async fn run(
-    id: &str,
-    limit: usize,
-    arguments: &tables::Arguments,
-    output: Output,
-) -> Result<(), Failure> {
+pub(crate) async fn run(id: &str, limit: usize, arguments: &tables::Arguments, output: Output) -> Result<(), Failure> {
     let id = ModelId::parse(id)?;
     let tables = Tables::open(arguments).await?;
     let entries = tables.store.history(&id, None, limit).await?;

@@ -46,7 +46,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let tables = tables::Tables::open(&arguments.tables).await?;
     let repository = Repository::open(&location, &arguments.tables.data.join("git"))?;
-    let reconciler = Reconciler::new(tables.store.clone(), Repo::new(repository, &location.to_string()), Timestamp::now);
+    let reconciler =
+        Reconciler::new(tables.store.clone(), Repo::new(repository, &location.to_string()), Timestamp::now);
     let options = Options {
         to: arguments.to,
         every_commit: arguments.every_commit,

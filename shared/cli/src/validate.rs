@@ -42,7 +42,9 @@ pub(crate) fn run(path: &Path, output: Output) -> Result<(), Failure> {
         let read = match validate::role(&path) {
             FileRole::Other => continue,
             FileRole::Model => content(&path, &file)?.and_then(|bytes| validate::read_model(&path, &bytes).map(Some)),
-            FileRole::Policy => content(&path, &file)?.and_then(|bytes| validate::read_policy(&path, &bytes).map(|_| None)),
+            FileRole::Policy => {
+                content(&path, &file)?.and_then(|bytes| validate::read_policy(&path, &bytes).map(|_| None))
+            }
         };
         match read {
             Ok(sourced) => proposal.present.extend(sourced.map(Arc::new)),
@@ -53,9 +55,7 @@ pub(crate) fn run(path: &Path, output: Output) -> Result<(), Failure> {
         }
         proposal.touched.insert(path);
     }
-    let (roots, id, node) = Roots::empty();
-    let mut nodes = Nodes::default();
-    nodes.insert(id, node);
+    let (nodes, roots) = (Nodes::default(), Roots::empty());
     let across = validate::problems(&proposal, &Catalogue::new(&nodes, &roots));
     problems.extend(across.map_err(Failure::new)?);
     problems.sort();

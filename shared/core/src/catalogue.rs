@@ -22,11 +22,11 @@ pub struct Roots {
 }
 
 impl Roots {
-    /// No models at all, and the one node that this takes.
+    /// No models at all.
     #[must_use]
-    pub fn empty() -> (Self, NodeId, Arc<Node>) {
-        let (root, node) = tree::empty();
-        (Self { models: root, tombstones: root, index: root }, root.id, node)
+    pub fn empty() -> Self {
+        let root = tree::empty();
+        Self { models: root, tombstones: root, index: root }
     }
 
     /// The trees, for loading and for keeping.
@@ -272,9 +272,8 @@ mod tests {
 
     #[test]
     fn the_digest_made_step_by_step_is_the_digest_made_at_once() {
-        let (mut roots, id, node) = Roots::empty();
+        let mut roots = Roots::empty();
         let mut nodes = Nodes::default();
-        nodes.insert(id, node);
         let models: Vec<Model> = (0..300).map(|n| model(&format!("m{n}"))).collect();
         for model in &models {
             let change = Change::Present(model, Some("f".into()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jsonc_parser::ast;
 use jsonc_parser::common::Ranged as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The largest catalogue file, in bytes.
@@ -14,7 +14,7 @@ pub const MAX_BYTES: u64 = 256 * 1024;
 pub const MAX_DEPTH: usize = 32;
 
 /// One mistake in a file: what is wrong, and where.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Problem {
     /// The file, from the root of the repository.
     pub file: String,

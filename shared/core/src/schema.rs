@@ -166,7 +166,7 @@ mod tests {
             };
             let lost: Vec<_> =
                 crate::diff::fields(&written, &typed).into_iter().filter(|change| !kept(change)).collect();
-            assert!(lost.iter().all(|change| is_hollow_list(change)), "{name}: {lost:?}");
+            assert!(lost.iter().all(is_hollow_list), "{name}: {lost:?}");
         }
     }
 

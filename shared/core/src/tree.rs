@@ -189,9 +189,15 @@ pub struct Edited {
     pub fresh: Vec<(NodeId, Arc<Node>)>,
 }
 
-/// The nodes that are loaded.
-#[derive(Clone, Debug, Default)]
+/// The nodes that are loaded. The node of an empty tree is always there and is never written.
+#[derive(Clone, Debug)]
 pub struct Nodes(HashMap<NodeId, Arc<Node>>);
+
+impl Default for Nodes {
+    fn default() -> Self {
+        Self(HashMap::from([empty_node()]))
+    }
+}
 
 /// Keys and values, by ascending key.
 pub type Entries = Vec<(Arc<str>, Arc<str>)>;
@@ -221,14 +227,9 @@ impl Nodes {
 
     /// How many nodes are loaded.
     #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
     pub fn len(&self) -> usize {
         self.0.len()
-    }
-
-    /// Whether no node is loaded.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// Forgets every node that none of the trees reaches.
@@ -243,6 +244,7 @@ impl Nodes {
                 open.extend(children.iter().map(|child| child.id));
             }
         }
+        reached.insert(empty_node().0);
         self.0.retain(|id, _| reached.contains(id));
     }
 
@@ -419,9 +421,7 @@ impl Nodes {
             }
             let mut chunks = chunker.finish();
             if chunks.is_empty() {
-                let (root, node) = empty();
-                made.insert(root.id, node);
-                return Ok(root);
+                return Ok(empty());
             }
             for (_, id, node, _) in &chunks {
                 made.insert(*id, node.clone());
@@ -479,22 +479,16 @@ impl Nodes {
 /// The tree of these entries.
 #[must_use]
 pub fn build(shape: Shape, entries: &Edits) -> Edited {
-    let (root, node) = empty();
-    let mut nodes = Nodes::default();
-    nodes.insert(root.id, node);
-    match nodes.edit(&root, shape, entries) {
-        // An empty tree's only node is kept: its readers look it up like any other.
-        Ok(edited) if edited.root.count == 0 => Edited { root: edited.root, fresh: vec![empty_node()] },
-        Ok(edited) => edited,
-        Err(Missing(_)) => Edited { root, fresh: vec![empty_node()] },
-    }
+    // Nothing can be missing of an empty tree.
+    Nodes::default()
+        .edit(&empty(), shape, entries)
+        .unwrap_or_else(|Missing(_)| Edited { root: empty(), fresh: Vec::new() })
 }
 
-/// The tree without entries, and its only node.
+/// The tree without entries.
 #[must_use]
-pub fn empty() -> (Root, Arc<Node>) {
-    let (id, node) = empty_node();
-    (Root { id, level: 0, count: 0 }, node)
+pub fn empty() -> Root {
+    Root { id: empty_node().0, level: 0, count: 0 }
 }
 
 fn empty_node() -> (NodeId, Arc<Node>) {
@@ -657,16 +651,15 @@ mod tests {
             for n in [0, size / 2, size - 1] {
                 let (edited, loaded) = edit_lazily(&nodes, &tree.root, &entries([(n, 999_999)]));
                 assert_eq!(edited.fresh.len(), usize::from(levels) + 1);
-                assert!(loaded <= usize::from(levels) * 2 + 1, "{loaded} nodes loaded of {size} entries");
+                assert!(loaded <= usize::from(levels) * 2 + 2, "{loaded} nodes loaded of {size} entries");
             }
         }
     }
 
     #[test]
     fn a_tree_without_entries() {
-        let (root, node) = empty();
+        let root = empty();
         let mut nodes = Nodes::default();
-        nodes.insert(root.id, node);
         assert_eq!(nodes.lookup(&root, "a").unwrap(), None);
         let filled = nodes.edit(&root, Shape::MODELS, &entries([(1, 1)])).unwrap();
         load(&filled, &mut nodes);

@@ -334,7 +334,8 @@ fn check_names(
     Ok(())
 }
 
-#[cfg(all(test, feature = "schema"))]
+#[cfg(test)]
+#[cfg(feature = "schema")]
 mod tests {
     use super::*;
     use crate::catalogue::{self, Change, Roots};
@@ -411,9 +412,8 @@ mod tests {
 
     /// A catalogue of models, each with its replacement.
     fn published(models: &[(&str, Option<&str>)]) -> (Nodes, Roots) {
-        let (roots, id, node) = Roots::empty();
+        let roots = Roots::empty();
         let mut nodes = Nodes::default();
-        nodes.insert(id, node);
         let models: Vec<Model> = models
             .iter()
             .map(|(id, replacement)| {

@@ -16,6 +16,8 @@ use crate::request::Request;
 
 /// Lambda answers at most 6 MB; this leaves room for the headers and the envelope.
 const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024 - 64 * 1024;
+/// JSON of this length can always be answered: inside Lambda's response no character of it more than doubles.
+pub const MAX_JSON_BYTES: usize = MAX_PAYLOAD_BYTES / 2;
 
 /// Calls a function and makes its outcome a reply, whatever happens, and logs it once.
 pub async fn answer(host: &dyn Host, function: &str, request: Request, cors: &Cors) -> Reply {

@@ -16,7 +16,7 @@ pub mod query;
 pub mod reply;
 pub mod request;
 
-pub use answer::answer;
+pub use answer::{MAX_JSON_BYTES, answer};
 pub use auth::{Authenticator, Caller, Role};
 pub use cors::Cors;
 pub use cursor::Cursor;

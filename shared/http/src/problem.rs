@@ -9,7 +9,10 @@ use crate::reply::Reply;
 /// An error for a client. It names what was wrong with the request and what to do, never a stack,
 /// a table or an SDK's message: those go to the log.
 #[derive(Clone, Debug)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
     status: StatusCode,
     kind: &'static str,
     title: &'static str,
@@ -22,7 +25,8 @@ impl Problem {
     /// A problem of a stable kind, a word of lower-case letters and dashes.
     #[must_use]
     pub fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, title, detail: detail.into(), extensions: Map::new(), headers: HeaderMap::new() }
+        let (extensions, headers) = (Map::new(), HeaderMap::new());
+        Self(Box::new(Parts { status, kind, title, detail: detail.into(), extensions, headers }))
     }
 
     /// 400: a parameter of the request cannot be used.
@@ -79,38 +83,39 @@ impl Problem {
     /// The problem with one more member.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.extensions.insert(name.to_owned(), value.into());
+        self.0.extensions.insert(name.to_owned(), value.into());
         self
     }
 
     /// The problem with a header on its reply.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.0.headers.insert(name, value);
         self
     }
 
     /// The status it is answered with.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// The problem as `application/problem+json`.
     #[must_use]
     pub fn into_reply(self, request_id: &str) -> Reply {
+        let Parts { status, kind, title, detail, extensions, headers } = *self.0;
         let mut body = json!({
-            "type": format!("urn:roster:problem:{}", self.kind),
-            "title": self.title,
-            "status": self.status.as_u16(),
-            "detail": self.detail,
+            "type": format!("urn:roster:problem:{}", kind),
+            "title": title,
+            "status": status.as_u16(),
+            "detail": detail,
             "request_id": request_id,
         });
         if let Value::Object(members) = &mut body {
-            members.extend(self.extensions);
+            members.extend(extensions);
         }
-        let mut reply = Reply::json(self.status, Bytes::from(body.to_string()));
-        reply.headers = self.headers;
+        let mut reply = Reply::json(status, Bytes::from(body.to_string()));
+        reply.headers = headers;
         reply
             .with_header(http::header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))
             // A cache may keep a 404 or a 410 on its own guess.

@@ -317,7 +317,7 @@ impl Snapshot {
             commit: None,
             policy: Arc::new(Policy::default()),
             published_at: now,
-            roots: Roots::empty().0,
+            roots: Roots::empty(),
             policy_id: None,
             models: Vec::new(),
             tombstones: Vec::new(),

@@ -8,7 +8,9 @@ use aws_sdk_dynamodbstreams::error::SdkError;
 use aws_sdk_dynamodbstreams::operation::get_records::GetRecordsError;
 use aws_sdk_dynamodbstreams::operation::get_shard_iterator::GetShardIteratorError;
 use aws_sdk_dynamodbstreams::primitives::Blob;
-use aws_sdk_dynamodbstreams::types::{AttributeValue, Record, Shard, ShardIteratorType, StreamRecord};
+use aws_sdk_dynamodbstreams::types::{
+    AttributeValue, OperationType, Record, Shard, ShardIteratorType, StreamRecord, StreamViewType,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
@@ -49,7 +51,7 @@ pub struct Follower {
     /// The shards known, parents before children.
     shards: Vec<Shard>,
     iterators: BTreeMap<String, String>,
-    /// Whether the shards may have changed: only the end of one makes others.
+    /// Whether the shards may have changed, or something was not where it should be.
     stale: bool,
     /// Whose turn it is, so that a busy shard does not starve the others.
     turn: usize,
@@ -72,8 +74,7 @@ impl Follower {
             .timeout_config(timeouts())
             .endpoint_url(endpoint)
             .build();
-        let checkpoint =
-            if from.stream == stream { from } else { Checkpoint { stream, shards: BTreeMap::new() } };
+        let checkpoint = if from.stream == stream { from } else { Checkpoint { stream, shards: BTreeMap::new() } };
         let client = Client::from_conf(config);
         Ok(Self { client, checkpoint, shards: Vec::new(), iterators: BTreeMap::new(), stale: true, turn: 0 })
     }
@@ -147,14 +148,19 @@ impl Follower {
         let Some(iterator) = iterator else { return Ok(Vec::new()) };
         let answer = match self.client.get_records().shard_iterator(iterator).limit(limit).send().await {
             Ok(answer) => answer,
+            // Asked too late, as after a laptop's sleep: the position still says where to go on.
             Err(error) if error.as_service_error().is_some_and(GetRecordsError::is_expired_iterator_exception) => {
+                self.stale = true;
                 return Ok(Vec::new());
             }
             Err(error) if error.as_service_error().is_some_and(GetRecordsError::is_trimmed_data_access_exception) => {
                 self.restart(shard);
                 return Ok(Vec::new());
             }
-            Err(error) => return Err(call("GetRecords")(error)),
+            Err(error) => {
+                self.stale = true;
+                return Err(call("GetRecords")(error));
+            }
         };
         let records = answer.records.unwrap_or_default();
         let last = records.iter().rev().find_map(|record| record.dynamodb.as_ref()?.sequence_number.clone());
@@ -187,7 +193,10 @@ impl Follower {
                 self.restart(shard);
                 Ok(None)
             }
-            Err(error) => Err(call("GetShardIterator")(error)),
+            Err(error) => {
+                self.stale = true;
+                Err(call("GetShardIterator")(error))
+            }
         }
     }
 
@@ -203,7 +212,7 @@ impl Follower {
 fn delivered(record: Record, stream: &str) -> Value {
     let mut event = json!({
         "eventID": record.event_id,
-        "eventName": record.event_name.as_ref().map(|name| name.as_str()),
+        "eventName": record.event_name.as_ref().map(OperationType::as_str),
         "eventVersion": record.event_version,
         "eventSource": record.event_source,
         "awsRegion": record.aws_region,
@@ -223,7 +232,7 @@ fn change(record: StreamRecord) -> Value {
         "Keys": record.keys.map(item),
         "SequenceNumber": record.sequence_number,
         "SizeBytes": record.size_bytes,
-        "StreamViewType": record.stream_view_type.as_ref().map(|view| view.as_str()),
+        "StreamViewType": record.stream_view_type.as_ref().map(StreamViewType::as_str),
     });
     if let Some(image) = record.new_image {
         change["NewImage"] = item(image);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::operation::create_table::CreateTableError;
+use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
     ScalarAttributeType, StreamSpecification, StreamViewType, TableStatus, TimeToLiveSpecification,
@@ -81,21 +83,14 @@ pub async fn create_missing(store: &Store, specs: &[TableSpec]) -> Result<(), St
 }
 
 async fn create(client: &Client, spec: &TableSpec) -> Result<(), StoreError> {
-    let unbuildable = call("CreateTable");
-    let request = match request(client, spec) {
-        Ok(request) => request,
-        Err(error) => return Err(unbuildable(error)),
-    };
-    match request.send().await {
+    match request(client, spec).map_err(call("CreateTable"))?.send().await {
         Ok(_) => Ok(()),
-        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => Ok(()),
+        Err(error) if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) => Ok(()),
         Err(error) => Err(call("CreateTable")(error)),
     }
 }
 
-type CreateTable = aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
-
-fn request(client: &Client, spec: &TableSpec) -> Result<CreateTable, BuildError> {
+fn request(client: &Client, spec: &TableSpec) -> Result<CreateTableFluentBuilder, BuildError> {
     let indexes = spec.indexes.iter().map(index).collect::<Result<Vec<_>, _>>()?;
     let stream = StreamSpecification::builder()
         .stream_enabled(true)

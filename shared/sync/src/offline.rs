@@ -48,8 +48,7 @@ pub fn plan_between(
     let live = read(repository, &Scope::Whole, base)?;
     let records = records_of(&live, &repository.commit(base)?);
     let mut nodes = Nodes::default();
-    let (mut roots, id, node) = Roots::empty();
-    nodes.insert(id, node);
+    let mut roots = Roots::empty();
     let changes: BTreeMap<ModelId, Change<'_>> = live
         .proposal
         .present

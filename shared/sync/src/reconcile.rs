@@ -135,7 +135,7 @@ struct Session {
 
 impl Session {
     fn roots(&self) -> Roots {
-        self.head.as_ref().map_or_else(|| Roots::empty().0, |head| head.roots)
+        self.head.as_ref().map_or_else(Roots::empty, |head| head.roots)
     }
 
     fn revision(&self) -> u64 {
@@ -172,6 +172,8 @@ impl Reconciler {
             operations: 0,
             rejected: 0,
             held: 0,
+            problems: Vec::new(),
+            holds: Vec::new(),
             consumed: Units::default(),
             seconds: 0.0,
         };
@@ -206,9 +208,6 @@ impl Reconciler {
     async fn session(&self, store: &Store, options: &Options) -> Result<Session, SyncError> {
         let (head, state) = (store.head(true).await?, store.sync_state().await?);
         let policy = store.policy(head.as_ref().and_then(|head| head.policy)).await?;
-        let mut nodes = Nodes::default();
-        let (_, id, node) = Roots::empty();
-        nodes.insert(id, node);
         let reconciled = match (&head, state.cursor) {
             // A cursor beside another revision is older than the head.
             (Some(head), Some(cursor)) if cursor.revision == head.revision => Some(cursor.commit),
@@ -223,7 +222,7 @@ impl Reconciler {
             half_way: state.intent.map(|commit| commit.map(parse).transpose()).transpose()?,
             head,
             policy,
-            nodes,
+            nodes: Nodes::default(),
             lease: None,
         })
     }
@@ -272,6 +271,7 @@ impl Reconciler {
             run.rejected += usize::from(report.state == State::Rejected);
             run.held += usize::from(report.state == State::Held);
             on_commit(at + 1, total, &report);
+            (run.problems, run.holds) = (report.problems, report.holds);
         }
         Ok(())
     }
@@ -399,7 +399,10 @@ impl Reconciler {
         read: &mut ReadCommit,
     ) -> Result<HashMap<ModelId, Record>, SyncError> {
         let present: BTreeSet<ModelId> = read.proposal.present.iter().map(|sourced| sourced.model.id.clone()).collect();
-        if *scope == Scope::Whole && (session.head.is_some() || session.half_way.is_some()) {
+        if session.head.is_none() && session.half_way.is_none() {
+            return Ok(HashMap::new());
+        }
+        if *scope == Scope::Whole {
             let all = session.store.all_records().await?;
             for record in &all {
                 if let Origin::Git(origin) = &record.origin

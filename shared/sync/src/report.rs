@@ -99,6 +99,12 @@ pub struct RunReport {
     pub rejected: usize,
     /// How many commits were held.
     pub held: usize,
+    /// Every mistake of the tip, when it is rejected.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+    /// Every reason, when the tip is held.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<Hold>,
     /// What it cost, taking the lease and looking included.
     pub consumed: Units,
     /// How long it took.

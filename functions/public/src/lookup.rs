@@ -1,0 +1,85 @@
+//! One model by its id or alias, and what to use instead of an archived one.
+
+use http::StatusCode;
+use roster_core::ModelId;
+use roster_core::lifecycle::Stage;
+use roster_core::view::View;
+use roster_http::{Caller, Problem};
+use roster_store::reader::Snapshot;
+
+/// The model that a name leads to, for this caller.
+///
+/// # Errors
+/// 404 when there is none; 410 with its replacement when it is archived and the caller is no admin.
+pub(crate) fn find<'s>(snapshot: &'s Snapshot, name: &str, caller: &Caller) -> Result<&'s View, Problem> {
+    let find = |name: &str| snapshot.get(name).or_else(|| snapshot.tombstone(name));
+    let view = find(name)
+        .ok_or_else(|| Problem::not_found(format!("no model has the id or alias \"{name}\"")).with("model_id", name))?;
+    if view.stage != Stage::Archived || caller.is_admin() {
+        return Ok(view);
+    }
+    let replacement = replacement_in_use(view, find);
+    let detail = match replacement {
+        Some(id) => format!("model {} is archived: use {id} instead", view.id),
+        None => format!("model {} is archived, and no replacement of it is in use", view.id),
+    };
+    Err(Problem::new(StatusCode::GONE, "archived", "Model archived", detail)
+        .with("model_id", view.id.as_str())
+        .with("replacement_model_id", replacement.map(ModelId::as_str)))
+}
+
+/// The last model in the chain of replacements that is in use.
+fn replacement_in_use<'v>(view: &'v View, find: impl Fn(&str) -> Option<&'v View>) -> Option<&'v ModelId> {
+    let mut seen = vec![&view.id];
+    let mut last_in_use = None;
+    let mut next = view.replacement.as_ref();
+    // No commit with a circle passes validation, but a reader must not hang on one.
+    while let Some(view) = next.and_then(|id| find(id.as_str())).filter(|view| !seen.contains(&&view.id)) {
+        seen.push(&view.id);
+        if view.stage != Stage::Archived {
+            last_in_use = Some(&view.id);
+        }
+        next = view.replacement.as_ref();
+    }
+    last_in_use
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::view_of;
+    use serde_json::json;
+
+    /// The replacement of `a` in chains that are written `a>b` for archived and `a:b` for models in use.
+    fn replacement(models: &[&str]) -> Option<String> {
+        let views: Vec<View> = models
+            .iter()
+            .map(|model| {
+                let (id, to) = model.split_once(['>', ':']).unwrap();
+                let to = Some(to).filter(|to| !to.is_empty());
+                view_of(json!({
+                    "id": id, "isArchived": model.contains('>'), "meta": {"legacyReplacementModelId": to},
+                }))
+            })
+            .collect();
+        replacement_in_use(&views[0], |id| views.iter().find(|view| view.id.as_str() == id)).map(ToString::to_string)
+    }
+
+    #[test]
+    fn the_chain_is_followed_to_its_last_model_in_use() {
+        assert_eq!(replacement(&["a>"]), None);
+        assert_eq!(replacement(&["a>b", "b:"]).as_deref(), Some("b"));
+        assert_eq!(replacement(&["a>b", "b>c", "c:"]).as_deref(), Some("c"));
+        assert_eq!(replacement(&["a>b", "b:c", "c:"]).as_deref(), Some("c"));
+        assert_eq!(replacement(&["a>b", "b:c", "c>"]).as_deref(), Some("b"));
+        assert_eq!(replacement(&["a>b", "b>"]), None);
+        assert_eq!(replacement(&["a>b"]), None);
+    }
+
+    #[test]
+    fn a_circle_ends() {
+        assert_eq!(replacement(&["a>a"]), None);
+        assert_eq!(replacement(&["a>b", "b>a"]), None);
+        assert_eq!(replacement(&["a>b", "b:c", "c:b"]).as_deref(), Some("c"));
+    }
+}

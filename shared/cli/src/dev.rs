@@ -1,0 +1,199 @@
+//! `roster dev`: the whole stack in one process, following a branch.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use roster_core::tier::Tier;
+use roster_git::{CommitId, Location, Repository};
+use roster_http::auth::Role;
+use roster_http::function::{Host, Hosted};
+use roster_http::{Env, lambda};
+use roster_local::{DataDir, Hosts, LocalValues, Stack, StackOptions, Template};
+use serde_json::{Value, json};
+
+use crate::output::{Failure, Output};
+use crate::{tables, token};
+
+/// How often the watcher looks at the branch.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long the watcher waits after a failure.
+const BACK_OFF: Duration = Duration::from_secs(2);
+/// How long the printed tokens are good for.
+const TOKENS: Duration = Duration::from_secs(12 * 3600);
+
+/// What `roster dev` takes.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The repository: a path, or a file://, http:// or https:// URL
+    #[arg(long, default_value = ".")]
+    repo: String,
+    /// The branch to follow
+    #[arg(long, default_value = "main")]
+    branch: String,
+    /// The gateway's port; 0 takes a free one
+    #[arg(long, default_value_t = 9000)]
+    port: u16,
+    #[command(flatten)]
+    tables: tables::Arguments,
+    /// What to log: error, warn, info, debug or trace
+    #[arg(long, default_value = "warn", value_name = "LEVEL")]
+    log: String,
+}
+
+/// Runs until Ctrl-C or SIGTERM.
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let output = Output::new(false);
+    lambda::init_logging(&Env::from_iter([("LOG_LEVEL".to_owned(), arguments.log.clone())]));
+    let directory = DataDir::create(&arguments.tables.data)?;
+    let secret = directory.dev_secret()?;
+    let location = Location::parse(&arguments.repo)?;
+    let repository = Repository::open(&location, &directory.path().join("watch"))?;
+    let template = Template::load(&values(&arguments, &secret, directory.path()))?;
+    let dynamodb = arguments.tables.dynamodb().await?;
+    if !dynamodb.is_owner() {
+        return Err(Failure::new(format!(
+            "{}: another roster has this data directory open; stop it, or use another --data",
+            directory.path().display()
+        )));
+    }
+    let store = dynamodb.store(&template).await?;
+    let env = |artifact| tables::env(&template, artifact);
+    let public = Hosted::new(roster_public::App::new(&env("public")?, store.clone())?, roster_public::FUNCTIONS);
+    let events = Hosted::new(roster_events::App::new(store.clone()), roster_events::FUNCTIONS);
+    let gitops: Arc<dyn Host> =
+        Arc::new(Hosted::new(roster_gitops::App::new(&env("gitops")?, store.clone())?, roster_gitops::FUNCTIONS));
+    let stack = Stack::start(StackOptions {
+        dynamodb,
+        hosts: Hosts::new(vec![Arc::new(public), Arc::new(events), gitops.clone()]),
+        template,
+        store,
+        port: arguments.port,
+        directory: arguments.tables.checkpoints(),
+    })
+    .await?;
+    greet(output, &stack.url, &arguments, &secret)?;
+    let watcher = tokio::spawn(watch(repository, arguments.branch, gitops, output));
+    stopped().await;
+    output.line("stopping");
+    watcher.abort();
+    let _ = watcher.await;
+    stack.shutdown().await;
+    Ok(())
+}
+
+/// The template's values here: this repository, this secret, and no waiting for fresh answers.
+fn values(arguments: &Arguments, secret: &str, directory: &Path) -> LocalValues {
+    let mut environment = BTreeMap::from([
+        ("DEV_JWT_SECRET".to_owned(), secret.to_owned()),
+        ("GIT_CACHE".to_owned(), directory.join("git").display().to_string()),
+    ]);
+    if let Ok(token) = std::env::var("GIT_TOKEN") {
+        environment.insert("GIT_TOKEN".to_owned(), token);
+    }
+    LocalValues {
+        parameters: BTreeMap::from([
+            ("RepositoryUrl".to_owned(), arguments.repo.clone()),
+            ("Branch".to_owned(), arguments.branch.clone()),
+        ]),
+        environment,
+    }
+}
+
+fn greet(output: Output, url: &str, arguments: &Arguments, secret: &str) -> Result<(), Failure> {
+    let free = token::issue(secret, "reader", &BTreeSet::new(), Some(Tier::Free), TOKENS)?;
+    let pro = token::issue(secret, "pro", &BTreeSet::new(), Some(Tier::Pro), TOKENS)?;
+    let admin = token::issue(secret, "admin", &BTreeSet::from([Role::Admin]), Some(Tier::EnterpriseMax), TOKENS)?;
+    output.line(format_args!("Roster answers at {url}, following {} of {}", arguments.branch, arguments.repo));
+    output.line(format_args!("\n  curl '{url}/v1/models?limit=2'\n"));
+    output.line("Tokens for 12 hours, for an \"Authorization: Bearer\" header:");
+    for (name, token) in [("free", free), ("pro", pro), ("admin", admin)] {
+        output.line(format_args!("  {name:<6}{token}"));
+    }
+    output.line("\nCtrl-C stops it.\n");
+    Ok(())
+}
+
+/// Calls `sync` when the branch moves. A remote branch is left to the schedule: looking at it is not free.
+async fn watch(repository: Repository, branch: String, gitops: Arc<dyn Host>, output: Output) {
+    let repository = Arc::new(std::sync::Mutex::new(repository));
+    let mut done: Option<CommitId> = None;
+    let mut said = String::new();
+    loop {
+        let (shared, name) = (repository.clone(), branch.clone());
+        let tip = tokio::task::spawn_blocking(move || {
+            shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner).branch_tip(&name)
+        });
+        let outcome = match tip.await {
+            Ok(Ok(tip)) if done == Some(tip) => {
+                tokio::time::sleep(LOOK).await;
+                continue;
+            }
+            Ok(Ok(tip)) => sync(&*gitops).await.map(|report| (tip, report)),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match outcome {
+            Ok((_, report)) if report["state"] == "busy" => tokio::time::sleep(LOOK).await,
+            Ok((tip, report)) => {
+                tell(output, &report);
+                done = Some(tip);
+                said.clear();
+            }
+            Err(message) => {
+                // The same failure again is no news.
+                if said != message {
+                    output.line(format_args!("sync failed: {message}"));
+                    said = message;
+                }
+                tokio::time::sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+async fn sync(gitops: &dyn Host) -> Result<Value, String> {
+    match gitops.event("sync", json!({"source": "roster.watch"})) {
+        Some(run) => run.await.map_err(|error| error.to_string()),
+        None => Err("there is no function sync".to_owned()),
+    }
+}
+
+fn tell(output: Output, report: &Value) {
+    let text = |key: &str| report[key].as_str().unwrap_or_default();
+    output.line(format_args!(
+        "{}: revision {} at {}, {} operations in {} commits",
+        text("state"),
+        report["revision"],
+        text("commit").get(..12).unwrap_or_default(),
+        report["operations"],
+        report["commits"],
+    ));
+    let list = |key: &str| report[key].as_array().cloned().unwrap_or_default();
+    for problem in list("problems") {
+        if let Ok(problem) = serde_json::from_value::<roster_core::Problem>(problem) {
+            output.line(format_args!("    {problem}"));
+        }
+    }
+    for hold in list("holds") {
+        output.line(format_args!("    held: {}", hold["message"].as_str().unwrap_or_default()));
+    }
+}
+
+/// Resolves when the process is asked to stop.
+async fn stopped() {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(signal) => signal,
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be listened for");
+            let _ = tokio::signal::ctrl_c().await;
+            return;
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}

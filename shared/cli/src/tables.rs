@@ -1,0 +1,86 @@
+//! The tables that a verb works on: those of a data directory, or another DynamoDB's.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use roster_events::App;
+use roster_http::Env;
+use roster_http::function::Hosted;
+use roster_local::{DataDir, DynamoDb, Hosts, LocalValues, Pump, Template};
+use roster_store::Store;
+
+use crate::output::Failure;
+
+/// Which tables.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Arguments {
+    /// The directory with the embedded DynamoDB's data
+    #[arg(long, default_value = ".roster")]
+    pub(crate) data: PathBuf,
+    /// The URL of another local DynamoDB, instead of the embedded one
+    #[arg(long, value_name = "URL")]
+    pub(crate) dynamodb: Option<String>,
+}
+
+/// Open tables. What is written to them is followed by `record-history`, as it is when deployed.
+pub(crate) struct Tables {
+    pub(crate) store: Store,
+    dynamodb: DynamoDb,
+    pump: Option<Pump>,
+}
+
+impl Arguments {
+    /// The DynamoDB that the arguments name.
+    pub(crate) async fn dynamodb(&self) -> Result<DynamoDb, Failure> {
+        match &self.dynamodb {
+            Some(url) => Ok(DynamoDb::at(url.trim_end_matches('/'))),
+            None => Ok(DataDir::create(&self.data)?.open().await?),
+        }
+    }
+
+    /// Where streams' checkpoints are: they belong to the embedded tables, and to no others.
+    pub(crate) fn checkpoints(&self) -> Option<PathBuf> {
+        self.dynamodb.is_none().then(|| self.data.clone())
+    }
+}
+
+impl Tables {
+    pub(crate) async fn open(arguments: &Arguments) -> Result<Self, Failure> {
+        let template = Template::load(&LocalValues::default())?;
+        let dynamodb = arguments.dynamodb().await?;
+        let store = dynamodb.store(&template).await?;
+        // Another process that has the tables open follows their streams already.
+        let pump = if dynamodb.is_owner() {
+            let hosts =
+                Hosts::new(vec![std::sync::Arc::new(Hosted::new(App::new(store.clone()), roster_events::FUNCTIONS))]);
+            let checkpoints = arguments.checkpoints();
+            Some(Pump::start(&template, &hosts, &store, dynamodb.endpoint(), checkpoints.as_deref()).await?)
+        } else {
+            None
+        };
+        Ok(Self { store, dynamodb, pump })
+    }
+
+    /// Waits until every change so far has its history.
+    pub(crate) async fn settle(&self) -> Result<(), Failure> {
+        match &self.pump {
+            Some(pump) => Ok(pump.drain().await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Settles and closes.
+    pub(crate) async fn close(self) -> Result<(), Failure> {
+        let settled = self.settle().await;
+        if let Some(pump) = self.pump {
+            pump.shutdown().await;
+        }
+        self.dynamodb.shutdown().await;
+        settled
+    }
+}
+
+/// The environment of functions that this process hosts.
+pub(crate) fn env(template: &Template, artifact: &str) -> Result<Env, Failure> {
+    Ok(template.env_for(artifact)?)
+}
