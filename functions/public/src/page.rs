@@ -13,14 +13,14 @@ const MAX_MODEL_BYTES: usize = MAX_JSON_BYTES - 4096;
 
 /// The models of a page.
 #[derive(Debug)]
-pub(crate) struct Page<'s> {
+struct Page<'s> {
     views: Vec<&'s View>,
     has_next: bool,
 }
 
 /// What a page says after its models.
 #[derive(Debug, Serialize)]
-pub(crate) struct Tail<'t> {
+struct Tail<'t> {
     /// How many models match, on all pages.
     total: usize,
     user_tier: Tier,
@@ -33,9 +33,10 @@ pub(crate) struct Tail<'t> {
 pub(crate) fn body(snapshot: &Snapshot, listing: &Listing<'_>, tier: Tier) -> Vec<u8> {
     let selection = &listing.selection;
     let page = Page::cut(selection.matching(snapshot, listing.after()), listing.limit);
-    let total = match *selection == Selection::default() {
-        true => snapshot.visible_count(),
-        false => selection.matching(snapshot, "").count(),
+    let total = if *selection == Selection::default() {
+        snapshot.visible_count()
+    } else {
+        selection.matching(snapshot, "").count()
     };
     page.render(&Tail {
         total,

@@ -84,7 +84,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The template's values here: this repository, this secret, and no waiting for fresh answers.
+/// The template's values here: this repository and this secret.
 fn values(arguments: &Arguments, secret: &str, directory: &Path) -> LocalValues {
     let mut environment = BTreeMap::from([
         ("DEV_JWT_SECRET".to_owned(), secret.to_owned()),

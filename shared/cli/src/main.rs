@@ -81,6 +81,7 @@ enum Verb {
 
 /// Whether to speak to a program.
 #[derive(Args, Clone, Copy)]
+#[group(skip)]
 struct Json {
     /// Print JSON
     #[arg(long)]
@@ -127,5 +128,15 @@ async fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Digest { tables, json } => digest::run(&tables, json.output()).await,
         Verb::History { id, limit, tables, json } => history::run(&id, limit, &tables, json.output()).await,
         Verb::Token(arguments) => token::run(&arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_make_sense() {
+        super::Cli::command().debug_assert();
     }
 }

@@ -13,6 +13,7 @@ use crate::output::Failure;
 
 /// Which tables.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub(crate) struct Arguments {
     /// The directory with the embedded DynamoDB's data
     #[arg(long, default_value = ".roster")]

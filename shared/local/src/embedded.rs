@@ -1,5 +1,6 @@
 //! The embedded DynamoDB: dynoxide, served on a port of its own.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -55,16 +56,21 @@ impl Embedded {
 
     /// dynoxide answers synchronously, behind one lock: on a thread of its own it holds up nobody else.
     fn serve(database: Database, guard: impl Send + 'static) -> Result<Self, EmbeddedError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
         let endpoint = format!("http://{}", listener.local_addr()?);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let serve = async move {
             let sweeper = tokio::spawn(sweep(database.clone()));
             let stopped = async {
                 let _ = stopped.await;
             };
-            if let Err(message) = dynoxide::server::serve_with_shutdown(listener, database, stopped).await {
+            let served = match TcpListener::from_std(listener) {
+                Ok(listener) => dynoxide::server::serve_with_shutdown(listener, database, stopped).await,
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(message) = served {
                 tracing::error!(message, "the embedded DynamoDB failed");
             }
             sweeper.abort();

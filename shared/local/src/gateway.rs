@@ -1,5 +1,6 @@
 //! The gateway: HTTP in front of the functions, as API Gateway is.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -136,48 +137,41 @@ impl Service {
 
     async fn reply(&self, request: http::Request<Incoming>, request_id: &str) -> Result<Reply, Problem> {
         let (parts, body) = request.into_parts();
-        let path = parts.uri.path();
-        let is_preflight = parts.method == Method::OPTIONS;
-        let found = match self.router.find(&parts.method, path) {
-            Found::OtherMethods(methods) if is_preflight => {
-                // Each route's function knows the origins; those of one path agree on them.
-                methods.first().map_or(Found::Nothing, |method| self.router.find(method, path))
-            }
-            found => found,
-        };
-        let (target, path_parameters) = match found {
-            Found::Route(target, path_parameters) => (target, path_parameters),
-            Found::OtherMethods(methods) => return Err(other_methods(&methods)),
-            Found::Nothing => {
-                let detail = "no route serves this path";
-                return Err(Problem::new(StatusCode::NOT_FOUND, "no-such-route", "No such route", detail));
-            }
-        };
-        let method = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
-        let request = Request {
-            method,
-            path: path.to_owned(),
-            path_parameters,
+        let found = self.router.find(&parts.method, parts.uri.path());
+        let mut request = Request {
+            // Functions know no HEAD: it is a GET whose body is not sent.
+            method: if parts.method == Method::HEAD { Method::GET } else { parts.method },
+            path: parts.uri.path().to_owned(),
+            path_parameters: BTreeMap::new(),
             query: query(parts.uri.query().unwrap_or_default()),
             headers: parts.headers,
             body: Bytes::new(),
             request_id: request_id.to_owned(),
             now: Timestamp::now(),
         };
-        if is_preflight {
-            return target.cors.preflight(&request).ok_or_else(|| other_methods(&[]));
-        }
-        let request = Request { body: read(body).await?, ..request };
-        target
-            .callee
-            .request(request, Arc::clone(&target.cors))
-            .await
-            .map_err(|error| problem(&error, target, request_id))
+        let target = match found {
+            Found::Route(target, parameters) => {
+                request.path_parameters = parameters;
+                target
+            }
+            Found::OtherMethods(routes) => {
+                // The functions of one path let the same origins in, so any of them can say which.
+                let preflight = routes.first().and_then(|(_, target)| target.cors.preflight(&request));
+                return preflight.ok_or_else(|| other_methods(routes));
+            }
+            Found::Nothing => {
+                let detail = "no route serves this path";
+                return Err(Problem::new(StatusCode::NOT_FOUND, "no-such-route", "No such route", detail));
+            }
+        };
+        request.body = read(body).await?;
+        let answered = target.callee.request(request, Arc::clone(&target.cors)).await;
+        answered.map_err(|error| problem(&error, target, request_id))
     }
 }
 
-fn other_methods(methods: &[&Method]) -> Problem {
-    let mut allowed: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
+fn other_methods(routes: &[(Method, Target)]) -> Problem {
+    let mut allowed: Vec<&str> = routes.iter().map(|(method, _)| method.as_str()).collect();
     if allowed.contains(&"GET") {
         allowed.push("HEAD");
     }

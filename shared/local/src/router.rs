@@ -98,8 +98,8 @@ pub struct Router<T>(Vec<(Pattern, Vec<(Method, T)>)>);
 pub enum Found<'r, T> {
     /// To a route, with the path's parameters.
     Route(&'r T, BTreeMap<String, String>),
-    /// Nowhere with this method; the path has others.
-    OtherMethods(Vec<&'r Method>),
+    /// Nowhere with this method; the path has these routes.
+    OtherMethods(&'r [(Method, T)]),
     /// Nowhere.
     Nothing,
 }
@@ -134,7 +134,7 @@ impl<T> Router<T> {
         let route = serves(method).or_else(|| (method == Method::HEAD).then(|| serves(&Method::GET))?);
         match route {
             Some((_, target)) => Found::Route(target, parameters),
-            None => Found::OtherMethods(methods.iter().map(|(method, _)| method).collect()),
+            None => Found::OtherMethods(methods),
         }
     }
 }
@@ -180,7 +180,9 @@ mod tests {
     fn found(method: Method, path: &str) -> (String, Vec<String>) {
         match models().find(&method, path) {
             Found::Route(route, parameters) => (route.clone(), parameters.into_values().collect()),
-            Found::OtherMethods(methods) => ("405".to_owned(), methods.into_iter().map(ToString::to_string).collect()),
+            Found::OtherMethods(routes) => {
+                ("405".to_owned(), routes.iter().map(|(method, _)| method.to_string()).collect())
+            }
             Found::Nothing => ("404".to_owned(), Vec::new()),
         }
     }

@@ -15,11 +15,14 @@ use roster_core::view::View;
 use roster_core::{ModelId, Policy};
 use tokio::sync::Mutex;
 
-use crate::client::{Store, StoreError};
+use crate::client::{Store, StoreError, call};
 use crate::published::Manifest;
 
 /// Snapshots kept for pages that are pinned to an older revision.
 const RECENT: usize = 4;
+
+/// How long the head may take: a caller waits for the last snapshot rather than for DynamoDB.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Serves snapshots; one a process.
 #[derive(Debug)]
@@ -165,7 +168,8 @@ impl Reader {
         last: Option<Arc<Snapshot>>,
         now: Timestamp,
     ) -> Result<Arc<Snapshot>, StoreError> {
-        let Some(head) = self.store.head(false).await? else {
+        let head = tokio::time::timeout(PATIENCE, self.store.head(false));
+        let Some(head) = head.await.map_err(|elapsed| call("GetItem")(elapsed))?? else {
             return match last {
                 Some(last) => Ok(last),
                 None => Ok(Arc::new(Snapshot::empty(now))),

@@ -21,7 +21,7 @@ impl Answer {
     }
 
     fn kind(&self) -> String {
-        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(self.headers.get("content-type").map(String::as_str), Some("application/problem+json"));
         self.json()["type"].as_str().unwrap().trim_start_matches("urn:roster:problem:").to_owned()
     }
 }

@@ -96,7 +96,7 @@ impl Client {
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static("us-east-1"))
-            .credentials_provider(Credentials::new("a", "b", None, None, "test"))
+            .credentials_provider(Credentials::new("local", "local", None, None, "test"))
             .endpoint_url(endpoint);
         Self(aws_sdk_dynamodb::Client::from_conf(config.build()))
     }
