@@ -1,3 +1,6 @@
-//! What the tests across crates share: repositories, tables, stacks.
+//! What the tests across crates share: repositories, tables, and a proxy that breaks things.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up shall fail")]
 
+pub mod proxy;
 pub mod repository;
+pub mod tables;

@@ -70,6 +70,22 @@ impl TestRepository {
         self.head()
     }
 
+    /// Takes a commit back where that goes without conflicts.
+    pub fn try_revert(&self, commit: &str) -> Option<String> {
+        let before = self.head();
+        let done = Command::new("git")
+            .args(["-c", "commit.gpgsign=false", "-c", "user.name=Ada", "-c", "user.email=ada@example.com"])
+            .args(["revert", "--no-edit", commit])
+            .current_dir(self.path())
+            .output()
+            .expect("git runs");
+        if done.status.success() {
+            return Some(self.head());
+        }
+        self.git(&["reset", "--quiet", "--hard", &before]);
+        None
+    }
+
     /// The commit that is checked out.
     #[must_use]
     pub fn head(&self) -> String {

@@ -73,7 +73,8 @@ impl Stack {
         let commit = Some(format!("{revision:040}"));
         let manifest = Manifest { revision, commit, roots: next.roots, policy: None, published_at: self.now };
         let lease = self.store.acquire_lease("test", self.now, Duration::from_secs(60)).await.unwrap().unwrap();
-        self.store.publish(&lease, &[], self.live.as_ref(), &manifest, 3600).await.unwrap();
+        let end = roster_store::AfterPublish { retention_seconds: 3600, clears_intent: false };
+        self.store.publish(&lease, &[], self.live.as_ref(), &manifest, end).await.unwrap();
         self.live = Some(manifest);
     }
 

@@ -14,7 +14,7 @@ use roster_http::{Env, lambda};
 use roster_local::{DataDir, Hosts, LocalValues, Stack, StackOptions, Template};
 use serde_json::{Value, json};
 
-use crate::output::{Failure, Output};
+use crate::output::{Failure, Output, counted};
 use crate::{tables, token};
 
 /// How often the watcher looks at the branch.
@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
 /// Runs until Ctrl-C or SIGTERM.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let output = Output::new(false);
-    lambda::init_logging(&Env::from_iter([("LOG_LEVEL".to_owned(), arguments.log.clone())]));
+    lambda::init_logging(&Env::from_iter([("LOG_LEVEL".to_owned(), format!("{},dynoxide=error", arguments.log))]));
     let directory = DataDir::create(&arguments.tables.data)?;
     let secret = directory.dev_secret()?;
     let location = Location::parse(&arguments.repo)?;
@@ -164,12 +164,12 @@ async fn sync(gitops: &dyn Host) -> Result<Value, String> {
 fn tell(output: Output, report: &Value) {
     let text = |key: &str| report[key].as_str().unwrap_or_default();
     output.line(format_args!(
-        "{}: revision {} at {}, {} operations in {} commits",
+        "{}: revision {} at {}, {} in {}",
         text("state"),
         report["revision"],
         text("commit").get(..12).unwrap_or_default(),
-        report["operations"],
-        report["commits"],
+        counted(&report["operations"], "operation"),
+        counted(&report["commits"], "commit"),
     ));
     let list = |key: &str| report[key].as_array().cloned().unwrap_or_default();
     for problem in list("problems") {

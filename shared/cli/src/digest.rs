@@ -16,6 +16,7 @@ struct Report {
 
 /// Prints the digest; fails when what is published says another.
 pub(crate) async fn run(arguments: &tables::Arguments, output: Output) -> Result<(), Failure> {
+    arguments.must_exist()?;
     let tables = Tables::open(arguments).await?;
     let (records, head) = (tables.store.all_records().await?, tables.store.head(true).await?);
     tables.close().await?;

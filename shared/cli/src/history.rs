@@ -10,6 +10,7 @@ use crate::tables::{self, Tables};
 /// Prints a model's history, newest first.
 pub(crate) async fn run(id: &str, limit: usize, arguments: &tables::Arguments, output: Output) -> Result<(), Failure> {
     let id = ModelId::parse(id)?;
+    arguments.must_exist()?;
     let tables = Tables::open(arguments).await?;
     let entries = tables.store.history(&id, None, limit).await?;
     tables.close().await?;

@@ -38,6 +38,13 @@ impl Output {
     }
 }
 
+/// A number with its noun: `1 commit`, `2 commits`.
+pub(crate) fn counted(number: impl Display, noun: &str) -> String {
+    let number = number.to_string();
+    let plural = if number == "1" { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
 /// Why the command exits with a code other than 0.
 #[derive(Debug)]
 pub(crate) struct Failure(Option<String>);

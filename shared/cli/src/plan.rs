@@ -11,7 +11,7 @@ use roster_git::{Location, Repository};
 use roster_sync::offline::{OfflinePlan, plan_between};
 use serde_json::Value;
 
-use crate::output::{Failure, Output};
+use crate::output::{Failure, Output, counted};
 
 /// How the plan is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -83,9 +83,9 @@ fn summary(plan: &OfflinePlan) -> String {
     let verdict = match (plan.problems.len(), plan.holds.len()) {
         (0, 0) => "it would be applied".to_owned(),
         (0, _) => "it would be held for approval".to_owned(),
-        (count, _) => format!("it would be rejected for {count} mistakes"),
+        (count, _) => format!("it would be rejected for {}", counted(count, "mistake")),
     };
-    format!("{operations} operations on {} models: {verdict}", plan.plan.steps.len())
+    format!("{} on {}: {verdict}", counted(operations, "operation"), counted(plan.plan.steps.len(), "model"))
 }
 
 fn marks(step: &Step) -> String {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use roster_git::{Location, Repository};
 use roster_sync::{CommitReport, Options, Reconciler, Repo, State};
 
-use crate::output::{Failure, Output};
+use crate::output::{Failure, Output, counted};
 use crate::{Json, tables};
 
 /// What `roster sync` takes.
@@ -69,12 +69,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let report = done?;
     output.report(&report, |report| {
         output.line(format_args!(
-            "{}: revision {} at {}\n{} commits, {} operations, {} rejected, {} held; {} units; {:.3} s\ndigest {}",
+            "{}: revision {} at {}\n{}, {}, {} rejected, {} held; {} units; {:.3} s\ndigest {}",
             report.state.name(),
             report.revision,
             report.commit,
-            report.commits,
-            report.operations,
+            counted(report.commits, "commit"),
+            counted(report.operations, "operation"),
             report.rejected,
             report.held,
             report.consumed,
@@ -89,10 +89,10 @@ fn tell(output: Output, commit: &CommitReport) {
     let told = output.report(commit, |commit| {
         let short = commit.commit.get(..12).unwrap_or(&commit.commit);
         output.line(format_args!(
-            "{:<9} {short} revision {} {} operations; {} units; {:.3} s; digest {}; {}",
+            "{:<9} {short} revision {} {}; {} units; {:.3} s; digest {}; {}",
             commit.state.name(),
             commit.revision,
-            commit.operations,
+            counted(commit.operations, "operation"),
             commit.consumed,
             commit.seconds,
             commit.digest.get(..12).unwrap_or(&commit.digest),

@@ -39,6 +39,17 @@ impl Arguments {
         }
     }
 
+    /// Refuses a directory in which nothing ever was: more likely a typing mistake than an empty catalogue.
+    pub(crate) fn must_exist(&self) -> Result<(), Failure> {
+        match self.dynamodb.is_some() || self.data.join("dynamodb.sqlite").exists() {
+            true => Ok(()),
+            false => Err(Failure::new(format!(
+                "{} holds no tables: name the directory of roster dev or roster sync with --data",
+                self.data.display()
+            ))),
+        }
+    }
+
     /// Where streams' checkpoints are: they belong to the embedded tables, and to no others.
     pub(crate) fn checkpoints(&self) -> Option<PathBuf> {
         self.dynamodb.is_none().then(|| self.data.clone())

@@ -10,7 +10,7 @@ use roster_core::tree::Nodes;
 use roster_core::validate::{self, FileRole, Proposal};
 use serde::Serialize;
 
-use crate::output::{Failure, Output};
+use crate::output::{Failure, Output, counted};
 
 /// What `roster validate` says.
 #[derive(Serialize)]
@@ -65,8 +65,8 @@ pub(crate) fn run(path: &Path, output: Output) -> Result<(), Failure> {
             output.line(problem);
         }
         match report.problems.len() {
-            0 => output.line(format_args!("{} models are valid", report.models)),
-            count => output.line(format_args!("{count} problems; {} other models are valid", report.models)),
+            0 => output.line(format_args!("{}, all valid", counted(report.models, "model"))),
+            count => output.line(counted(count, "problem")),
         }
     })?;
     if report.valid { Ok(()) } else { Err(Failure::reported()) }

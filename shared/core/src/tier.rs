@@ -50,7 +50,7 @@ impl std::fmt::Display for Tier {
 
 /// A text that names no tier.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown tier \"{0}\": expected one of free, pro, pro_max, enterprise_pro, enterprise_max, perpetual")]
+#[error("\"{0}\" is no tier: expected one of free, pro, pro_max, enterprise_pro, enterprise_max, perpetual")]
 pub struct UnknownTier(String);
 
 impl std::str::FromStr for Tier {

@@ -53,6 +53,9 @@ pub struct SourcedModel {
 /// Every mistake in the file.
 #[cfg(feature = "schema")]
 pub fn read_model(path: &str, bytes: &[u8]) -> Result<SourcedModel, Vec<Problem>> {
+    if let Some(problem) = model_path_problem(path) {
+        return Err(vec![problem]);
+    }
     let document = Document::parse(path, bytes)?;
     let mut problems = crate::schema::problems(crate::schema::Kind::Model, &document);
     problems.extend(path_problems(&document));
@@ -123,9 +126,6 @@ pub fn model_path_problem(path: &str) -> Option<Problem> {
 #[cfg(feature = "schema")]
 fn path_problems(document: &Document) -> Vec<Problem> {
     let path = document.path();
-    if let Some(problem) = model_path_problem(path) {
-        return vec![problem];
-    }
     let Some((provider, [whole, rest])) = parts(path) else { return Vec::new() };
     let text = |key: &str| document.value().get(key).and_then(serde_json::Value::as_str);
     let mut problems = Vec::new();

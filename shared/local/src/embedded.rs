@@ -50,8 +50,10 @@ impl Embedded {
 
     /// As [`Self::file`], and holds `guard` until the file is closed.
     pub(crate) fn file_with(path: &Path, guard: impl Send + 'static) -> Result<Self, EmbeddedError> {
-        let database = Database::new(&path.to_string_lossy());
-        Self::serve(database.map_err(|error| EmbeddedError::Open(format!("{}: {error}", path.display())))?, guard)
+        let open = |error: &dyn std::fmt::Display| EmbeddedError::Open(format!("{}: {error}", path.display()));
+        let database = Database::new(&path.to_string_lossy()).map_err(|error| open(&error))?;
+        keep_streams_short(path).map_err(|error| open(&error))?;
+        Self::serve(database, guard)
     }
 
     /// dynoxide answers synchronously, behind one lock: on a thread of its own it holds up nobody else.
@@ -98,6 +100,17 @@ impl Embedded {
             tracing::error!("the embedded DynamoDB's thread panicked");
         }
     }
+}
+
+/// Stream records are kept for a day, as DynamoDB keeps them, and found by an index: without it, every write to
+/// a table with a stream reads all the records there ever were, and a replay slows down with its length.
+fn keep_streams_short(path: &Path) -> rusqlite::Result<()> {
+    let file = rusqlite::Connection::open(path)?;
+    file.execute_batch(
+        "CREATE INDEX IF NOT EXISTS roster_stream_position
+             ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
+         DELETE FROM _stream_records WHERE created_at < unixepoch() - 86400;",
+    )
 }
 
 async fn sweep(database: Database) {

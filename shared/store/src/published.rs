@@ -42,6 +42,15 @@ pub struct Manifest {
     pub published_at: Timestamp,
 }
 
+/// What else becomes true with a revision.
+#[derive(Clone, Copy, Debug)]
+pub struct AfterPublish {
+    /// For how long its manifest is kept.
+    pub retention_seconds: i64,
+    /// Whether it finishes what an earlier run had begun.
+    pub clears_intent: bool,
+}
+
 impl Store {
     /// The newest revision; `None` when nothing was ever published.
     ///
@@ -56,7 +65,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the table does not answer or the manifest cannot be read.
     pub async fn revision(&self, revision: u64) -> Result<Option<Manifest>, StoreError> {
-        self.manifest(revision_pk(revision), false).await
+        // A manifest that was written a moment ago may be absent from an eventually consistent read.
+        match self.manifest(revision_pk(revision), false).await? {
+            Some(manifest) => Ok(Some(manifest)),
+            None => self.manifest(revision_pk(revision), true).await,
+        }
     }
 
     async fn manifest(&self, pk: String, consistent: bool) -> Result<Option<Manifest>, StoreError> {
@@ -157,18 +170,18 @@ impl Store {
         writes: &[RecordWrite],
         previous: Option<&Manifest>,
         next: &Manifest,
-        retention_seconds: i64,
+        after: AfterPublish,
     ) -> Result<(), StoreError> {
         let mut actions = Vec::with_capacity(writes.len());
         for write in writes {
             actions.push((self.record_action(write)?, size_of(write)));
         }
-        let mut closing = self.flip_actions(previous, next, retention_seconds)?;
-        let fits = actions.len() + closing.len() < MAX_ACTIONS
+        let mut closing = self.flip_actions(previous, next, after.retention_seconds)?;
+        // The fence and the intent come on top of the closing actions.
+        let fits = actions.len() + closing.len() + 2 <= MAX_ACTIONS
             && actions.iter().map(|(_, bytes)| bytes).sum::<usize>() < MAX_BYTES;
         if !fits {
             self.put_intent(lease, next.commit.as_deref()).await?;
-            closing.push(self.clear_intent_action()?);
             let mut batch = vec![self.fence_action(lease)?];
             let mut batch_bytes = 0;
             for (action, bytes) in actions.drain(..) {
@@ -181,6 +194,9 @@ impl Store {
                 batch_bytes += bytes;
             }
             self.transact(&batch).await?;
+        }
+        if !fits || after.clears_intent {
+            closing.push(self.clear_intent_action()?);
         }
         let mut last = vec![self.fence_action(lease)?];
         last.extend(actions.into_iter().map(|(action, _)| action));

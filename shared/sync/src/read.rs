@@ -75,11 +75,8 @@ impl ReadCommit {
         entry: Option<Entry>,
         olds: BTreeSet<BlobId>,
     ) -> Result<(), GitError> {
-        for old in olds {
-            if let Some(id) = id_of(repository, old)? {
-                self.proposal.absent.insert(id, path.clone());
-            }
-        }
+        let olds = olds.into_iter().filter_map(|old| id_of(repository, old).transpose());
+        let olds: Vec<ModelId> = olds.collect::<Result<_, _>>()?;
         if let Some(entry) = entry {
             let sourced = match content(repository, &path, entry)? {
                 Ok(bytes) => validate::read_model(&path, &bytes),
@@ -91,11 +88,16 @@ impl ReadCommit {
                     self.proposal.present.push(Arc::new(sourced));
                 }
                 Err(problems) => {
+                    // Nobody can say whether the file still holds its models.
                     self.problems.extend(problems);
                     self.proposal.unreadable.extend(validate::possible_ids(&path));
+                    self.proposal.unreadable.extend(olds.iter().map(ToString::to_string));
+                    self.proposal.touched.insert(path);
+                    return Ok(());
                 }
             }
         }
+        self.proposal.absent.extend(olds.into_iter().map(|id| (id, path.clone())));
         self.proposal.touched.insert(path);
         Ok(())
     }

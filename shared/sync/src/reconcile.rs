@@ -1,6 +1,6 @@
 //! A run: from the last applied commit to the tip of the branch.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use roster_core::{ModelId, Policy, canonical};
 use roster_git::{Commit, CommitId, GitError, Repository, Walk};
 use roster_store::lease::Cursor;
 use roster_store::models::RecordWrite;
-use roster_store::{Lease, Manifest, Store, StoreError, Units};
+use roster_store::{AfterPublish, Lease, Manifest, Store, StoreError, Units};
 
 use crate::propose::{Before, Blueprint, propose};
 use crate::read::{ReadCommit, Scope, read};
@@ -118,6 +118,8 @@ pub struct Reconciler {
     store: Store,
     repo: Repo,
     clock: fn() -> Timestamp,
+    /// Commits that were not applied, on which revision and why: polls find them again and again.
+    refused: Mutex<HashSet<(String, u64, State)>>,
 }
 
 /// Where a run stands: what is live, and what is known of it.
@@ -147,7 +149,7 @@ impl Reconciler {
     /// A reconciler with a clock.
     #[must_use]
     pub fn new(store: Store, repo: Repo, clock: fn() -> Timestamp) -> Self {
-        Self { store, repo, clock }
+        Self { store, repo, clock, refused: Mutex::default() }
     }
 
     /// Brings the tables to the branch's tip, telling of each commit as it is done.
@@ -349,8 +351,11 @@ impl Reconciler {
                     let writes =
                         self.writes(session, &report.plan.steps, &read, &records, &commit, manifest.revision).await?;
                     session.store.put_chunks(&next.fresh, new_policy.as_ref()).await?;
-                    let retention = days(session.policy.retention.revision_days);
-                    session.store.publish(&lease, &writes, session.head.as_ref(), &manifest, retention).await?;
+                    let after = AfterPublish {
+                        retention_seconds: days(session.policy.retention.revision_days),
+                        clears_intent: session.half_way.is_some(),
+                    };
+                    session.store.publish(&lease, &writes, session.head.as_ref(), &manifest, after).await?;
                     if let Some(policy) = read.policy.take() {
                         session.policy = policy.unwrap_or_default();
                     }
@@ -367,13 +372,24 @@ impl Reconciler {
         }
         report.revision = session.revision();
         report.digest = session.roots().digest();
-        if session.lease.is_some() && report.state != State::Unchanged {
+        if session.lease.is_some() && self.is_news(&report) {
             let run_retention = days(session.policy.retention.run_days);
             session.store.put_run(now, &report.commit, &report, run_retention).await?;
         }
         report.consumed = session.store.consumed() - before_units;
         report.seconds = started.elapsed().as_secs_f64();
         Ok(report)
+    }
+
+    /// Whether the record of runs does not have this outcome yet, as far as this process knows.
+    fn is_news(&self, report: &CommitReport) -> bool {
+        if matches!(report.state, State::Applied | State::Unchanged | State::Planned) {
+            return report.state == State::Applied;
+        }
+        let mut refused = self.refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Those of earlier revisions do not come again.
+        refused.retain(|(_, revision, _)| *revision == report.revision);
+        refused.insert((report.commit.clone(), report.revision, report.state))
     }
 
     /// What the commit must be compared with: the last applied one, and one that was left half way.

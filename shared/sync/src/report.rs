@@ -7,7 +7,7 @@ use roster_store::Units;
 use serde::{Deserialize, Serialize};
 
 /// What became of a commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It would be applied: a dry run.

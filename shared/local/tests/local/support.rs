@@ -89,6 +89,7 @@ pub(crate) fn hosts(toy: &Arc<Toy>) -> Hosts {
     Hosts::new(vec![Arc::new(Hosted::new(Arc::clone(toy), FUNCTIONS))])
 }
 
+/// A client with the credentials of the local store: DynamoDB Local keeps tables apart by them.
 pub(crate) struct Client(aws_sdk_dynamodb::Client);
 
 impl Client {

@@ -1,0 +1,112 @@
+//! Invariant 5: killed at any write, the next run ends in the digest of an undisturbed one; and no half commit is
+//! ever visible on the way.
+
+use jiff::{SignedDuration, Timestamp};
+use roster_sync::{Options, State};
+use roster_tests::proxy::{Death, DyingProxy};
+use roster_tests::repository::{TestRepository, model};
+use roster_tests::tables::{TestTables, reconciler};
+use serde_json::json;
+
+/// A clock that is past the dead worker's lease.
+fn later() -> Timestamp {
+    Timestamp::now() + SignedDuration::from_mins(5)
+}
+
+/// A repository whose last commit changes `count` models, adds one and removes one.
+fn repository(count: u32) -> TestRepository {
+    let repository = TestRepository::new();
+    for n in 0..count + 1 {
+        repository.put(&model(&format!("p/m{n}"), |_| {}));
+    }
+    repository.commit("start");
+    for n in 0..count {
+        repository.put(&model(&format!("p/m{n}"), |value| value["meta"]["inputCostPerMillionTokens"] = json!(n + 1)));
+    }
+    repository.put(&model("p/new", |_| {}));
+    repository.remove(&format!("p/m{count}"));
+    repository.commit("change");
+    repository
+}
+
+/// Kills a sync at one write after the other until one gets through; answers how many writes it died at.
+async fn die_at_every_write(count: u32, death: Death) -> i64 {
+    let repository = repository(count);
+    let undisturbed = TestTables::embedded().await;
+    let (before, _) = to_start(&undisturbed, &repository).await;
+    let (after, _) = undisturbed.sync(&repository).await;
+    undisturbed.close().await;
+    assert_ne!(before, after.digest);
+    for writes in 0.. {
+        let tables = TestTables::embedded().await;
+        to_start(&tables, &repository).await;
+        let proxy = DyingProxy::start(tables.endpoint(), writes, death).await;
+        let dying = reconciler(tables.store_at(&proxy.url), repository.path(), Timestamp::now);
+        let options = Options { guard: false, ..Options::follow("main") };
+        let outcome = dying.run(&options, |_, _, _| {}).await;
+        let died = proxy.died();
+        assert_eq!(outcome.is_err(), died, "{outcome:?}");
+        let visible = tables.store.head(true).await.unwrap().unwrap().roots.digest();
+        assert!(visible == before || visible == after.digest, "half a commit is visible after {writes} writes");
+        let resumed = reconciler(tables.store.clone(), repository.path(), later);
+        let run = resumed.run(&Options { guard: false, ..Options::follow("main") }, |_, _, _| {}).await.unwrap();
+        assert!(run.state.is_success());
+        assert_eq!(run.digest, after.digest, "killed at write {writes}");
+        assert_eq!(tables.digest().await, after.digest);
+        tables.check_history().await;
+        let again = resumed.run(&Options { guard: false, ..Options::follow("main") }, |_, _, _| {}).await.unwrap();
+        assert_eq!((again.state, again.consumed.write), (State::Unchanged, 0.0), "killed at write {writes}");
+        tables.close().await;
+        if !died {
+            return writes;
+        }
+    }
+    unreachable!("the loop ends when a sync gets through")
+}
+
+async fn to_start(tables: &TestTables, repository: &TestRepository) -> (String, u64) {
+    let start = |options: &mut Options| {
+        options.guard = false;
+        options.to = Some("HEAD~1".to_owned());
+    };
+    let (run, _) = tables.sync_with(repository, start).await.unwrap();
+    (run.digest, run.revision)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_of_one_transaction() {
+    for death in [Death::BeforeEffect, Death::AfterEffect] {
+        let writes = die_at_every_write(3, death).await;
+        assert!(writes >= 4, "lease, chunks, transaction, run and release: {writes}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_of_several_transactions() {
+    for death in [Death::BeforeEffect, Death::AfterEffect] {
+        let writes = die_at_every_write(220, death).await;
+        assert!(writes >= 8, "{writes}");
+    }
+}
+
+/// Dying on the way to a commit that is then taken back must not leave its traces.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_half_applied_commit_that_is_reverted() {
+    let repository = repository(220);
+    let tables = TestTables::embedded().await;
+    let (before, _) = to_start(&tables, &repository).await;
+    // The lease, the chunks (several batches), the intent, and the first batch of records get through.
+    let proxy = DyingProxy::start(tables.endpoint(), 7, Death::BeforeEffect).await;
+    let dying = reconciler(tables.store_at(&proxy.url), repository.path(), Timestamp::now);
+    let options = Options { guard: false, ..Options::follow("main") };
+    dying.run(&options, |_, _, _| {}).await.unwrap_err();
+    let changed = tables.records().await.iter().filter(|record| record.seq > 1).count();
+    assert!(changed > 0, "the sync died before it wrote a record");
+    repository.revert("HEAD");
+    let resumed = reconciler(tables.store.clone(), repository.path(), later);
+    let run = resumed.run(&options, |_, _, _| {}).await.unwrap();
+    assert_eq!(run.digest, before);
+    assert_eq!(tables.digest().await, before);
+    tables.check_history().await;
+    tables.close().await;
+}

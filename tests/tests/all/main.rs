@@ -1,0 +1,11 @@
+//! The tests across crates, in one binary.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on shall fail")]
+
+mod bad_input;
+mod crash;
+mod house;
+mod invariants;
+mod readers;
+mod replay;
+mod store_suite;
+mod units;
