@@ -671,7 +671,6 @@ mod tests {
         let template = deployed();
         let env = template.env_for("public").unwrap();
         assert_eq!(env.optional("PUBLISHED_TABLE"), Some("roster-local-published"));
-        assert_eq!(env.optional("STAGE"), Some("local"));
         assert_eq!(env.optional("MAX_STALENESS_MS"), Some("1000"));
         assert_eq!(env.optional("DEV_JWT_SECRET"), Some("secret"));
         assert_eq!(env.optional("BRANCH"), None);
