@@ -108,7 +108,7 @@ fn keep_streams_short(path: &Path) -> rusqlite::Result<()> {
     let file = rusqlite::Connection::open(path)?;
     file.execute_batch(
         "CREATE INDEX IF NOT EXISTS roster_stream_position
-             ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
+             ON _stream_records (table_name, CAST(sequence_number AS INTEGER), shard_id);
          DELETE FROM _stream_records WHERE created_at < unixepoch() - 86400;",
     )
 }
