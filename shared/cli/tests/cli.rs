@@ -164,7 +164,7 @@ fn commits_become_answers_and_reverts_take_them_back() {
     assert_eq!(dev.get(archived, &[]).status(), 403);
     let admin = format!("Bearer {}", printed(&["token", "--role", "admin", "--data", data_argument]));
     assert_eq!(dev.get(archived, &[("Authorization", &admin)]).json()["total"], 3);
-    let forged = format!("{}x", admin);
+    let forged = format!("{admin}x");
     assert_eq!(dev.get(archived, &[("Authorization", &forged)]).status(), 401);
 
     // A commit is listed; taking it back leads to the digest before.

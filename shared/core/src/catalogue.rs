@@ -1,7 +1,7 @@
 //! The published catalogue: trees of models, of tombstones and of the index, and lookups in them.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -86,8 +86,15 @@ pub struct NameHolder {
 /// What becomes of a model in a revision.
 #[derive(Clone, Debug)]
 pub enum Change<'m> {
-    /// It is there, from this file or from the API.
-    Present(&'m Model, Option<Arc<str>>),
+    /// It is there.
+    Present {
+        /// What it is.
+        model: &'m Model,
+        /// Its file; absent for a model of the API.
+        path: Option<Arc<str>>,
+        /// Whether it is known to have been in that file before.
+        in_place: bool,
+    },
     /// Its file is gone; this is what is remembered.
     Tombstone(&'m Model),
 }
@@ -126,6 +133,12 @@ impl<'a> Catalogue<'a> {
         missing.sort_unstable();
         missing.dedup();
         if missing.is_empty() { Ok(()) } else { Err(Missing(missing)) }
+    }
+
+    /// Whether a lookup met a node that is not loaded: what is asked next may be in vain.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        !self.missing.borrow().is_empty()
     }
 
     /// The live model with this id.
@@ -209,16 +222,27 @@ pub fn edit(nodes: &Nodes, roots: &Roots, changes: &BTreeMap<ModelId, Change<'_>
     let mut tombstones = Edits::new();
     let mut index = Edits::new();
     let catalogue = Catalogue::new(nodes, roots);
-    for id in changes.keys() {
+    let mut unmoved = BTreeSet::new();
+    for (id, change) in changes {
         if let Some(before) = catalogue.model(id.as_str())? {
+            if let Change::Present { model, in_place: true, .. } = change
+                && same_index_entries(&before, model)
+            {
+                unmoved.insert(id);
+                continue;
+            }
             index.extend(index_entries(&before, None)?.into_iter().map(|(key, _)| (key, None)));
         }
     }
+    catalogue.complete()?;
     for (id, change) in changes {
         let key: Arc<str> = id.as_str().into();
         match change {
-            Change::Present(model, path) => {
+            Change::Present { model, path, .. } => {
                 models.insert(key.clone(), Some(entry(model)?));
+                if unmoved.contains(id) {
+                    continue;
+                }
                 tombstones.insert(key, None);
                 index.extend(index_entries(model, path.clone())?.into_iter().map(|(key, value)| (key, Some(value))));
             }
@@ -228,7 +252,7 @@ pub fn edit(nodes: &Nodes, roots: &Roots, changes: &BTreeMap<ModelId, Change<'_>
             }
         }
     }
-    let mut missing = catalogue.complete().err().map_or(Vec::new(), |Missing(ids)| ids);
+    let mut missing = Vec::new();
     let mut fresh = Vec::new();
     let mut apply = |root: &Root, shape: Shape, edits: &Edits| match nodes.edit(root, shape, edits) {
         Ok(edited) => {
@@ -254,6 +278,11 @@ pub fn edit(nodes: &Nodes, roots: &Roots, changes: &BTreeMap<ModelId, Change<'_>
     }
 }
 
+/// Whether the index says the same of two states of a model in one file.
+fn same_index_entries(one: &Model, other: &Model) -> bool {
+    one.aliases == other.aliases && one.meta.legacy_replacement_model_id == other.meta.legacy_replacement_model_id
+}
+
 /// What the index says of a model: its names, and what it refers to.
 fn index_entries(model: &Model, path: Option<Arc<str>>) -> Result<Entries, serde_json::Error> {
     let holder: Arc<str> = canonical::to_string(&NameHolder { id: model.id.clone(), path })?.into();
@@ -276,7 +305,7 @@ mod tests {
         let mut nodes = Nodes::default();
         let models: Vec<Model> = (0..300).map(|n| model(&format!("m{n}"))).collect();
         for model in &models {
-            let change = Change::Present(model, Some("f".into()));
+            let change = Change::Present { model, path: Some("f".into()), in_place: false };
             let next = edit(&nodes, &roots, &BTreeMap::from([(model.id.clone(), change)])).unwrap();
             next.fresh.into_iter().for_each(|(id, node)| nodes.insert(id, node));
             roots = next.roots;

@@ -159,7 +159,7 @@ impl Shape {
     pub const MODELS: Self = Self { min: 6, max: 16 };
     /// Leaves of the index, whose entries are short.
     pub const INDEX: Self = Self { min: 24, max: 64 };
-    const INNER: Self = Self { min: 48, max: 144 };
+    const INNER: Self = Self { min: 40, max: 112 };
 
     fn at(self, level: u8) -> Self {
         if level == 0 { self } else { Self::INNER }

@@ -211,6 +211,8 @@ pub struct Proposal {
     pub absent: BTreeMap<ModelId, String>,
     /// Every path that changed, present or gone: what the catalogue says of these is void.
     pub touched: BTreeSet<String>,
+    /// Models whose file was at the same path before: names that they had already need no look at the index.
+    pub in_place: BTreeSet<ModelId>,
     /// Ids that files with mistakes may describe: nothing more is said of references to them.
     pub unreadable: BTreeSet<String>,
 }
@@ -293,13 +295,22 @@ fn check_names(
 ) -> Result<(), CorruptEntry> {
     let mut claimed: HashMap<String, &SourcedModel> = HashMap::new();
     for sourced in &proposal.present {
+        let before = match proposal.in_place.contains(&sourced.model.id) {
+            true => catalogue.model(sourced.model.id.as_str())?,
+            false => None,
+        };
+        if catalogue.is_incomplete() {
+            continue;
+        }
         let names = std::iter::once((String::from("/id"), &sourced.model.id));
         let aliases = sourced.model.aliases.iter().enumerate().map(|(at, alias)| (format!("/aliases/{at}"), alias));
         for (pointer, name) in names.chain(aliases) {
             let folded = name.folded();
             let taken_in_change = claimed.get(&folded).filter(|other| !std::ptr::eq(**other, sourced.as_ref()));
+            let is_old = |before: &Model| before.id == *name || before.aliases.contains(name);
             let holder = match taken_in_change {
                 Some(other) => Some((other.model.id.clone(), Some(other.document.path().to_owned()))),
+                None if before.as_ref().is_some_and(is_old) => None,
                 None => catalogue
                     .holder(&folded)?
                     .map(|holder| (holder.id, holder.path.map(|path| path.to_string())))
@@ -424,7 +435,16 @@ mod tests {
             .collect();
         let changes = models
             .iter()
-            .map(|m| (m.id.clone(), Change::Present(m, Some(format!("catalog/models/p/{}.json", m.id).into()))))
+            .map(|m| {
+                (
+                    m.id.clone(),
+                    Change::Present {
+                        model: m,
+                        path: Some(format!("catalog/models/p/{}.json", m.id).into()),
+                        in_place: false,
+                    },
+                )
+            })
             .collect();
         let next = catalogue::edit(&nodes, &roots, &changes).unwrap();
         next.fresh.into_iter().for_each(|(id, node)| nodes.insert(id, node));
@@ -444,6 +464,7 @@ mod tests {
             absent: absent.iter().map(|id| (ModelId::parse(id).unwrap(), path(id))).collect(),
             present: present.into_iter().map(Arc::new).collect(),
             unreadable: BTreeSet::new(),
+            in_place: BTreeSet::new(),
         };
         let found = problems(&proposal, &catalogue).unwrap();
         catalogue.complete().unwrap();

@@ -54,7 +54,8 @@ pub fn plan_between(
         .present
         .iter()
         .map(|sourced| {
-            (sourced.model.id.clone(), Change::Present(&sourced.model, Some(sourced.document.path().into())))
+            let path = Some(sourced.document.path().into());
+            (sourced.model.id.clone(), Change::Present { model: &sourced.model, path, in_place: false })
         })
         .collect();
     // Every node is made here, so none can be missing.

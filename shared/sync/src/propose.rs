@@ -1,7 +1,6 @@
 //! From what a commit asks for to what would be done: validate, plan, guard. Used by every sync and every plan.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use roster_core::catalogue::{self, Catalogue, Change, CorruptEntry, EditError, NextRoots, Roots};
@@ -47,10 +46,8 @@ pub fn propose(read: &ReadCommit, before: Before<'_>, nodes: &Nodes, now: Timest
         return Ok(Blueprint { problems, plan: Plan::default(), holds: Vec::new(), next: None });
     }
     let mut steps = BTreeMap::new();
-    let mut present: HashMap<&str, Arc<str>> = HashMap::new();
     for sourced in &read.proposal.present {
         let model = &sourced.model;
-        present.insert(model.id.as_str(), sourced.document.path().into());
         let desired = Desired::Present(Box::new(model.clone()));
         if let Some(step) = plan::step(&model.id, before.records.get(&model.id), &desired) {
             steps.insert(model.id.clone(), step);
@@ -63,8 +60,10 @@ pub fn propose(read: &ReadCommit, before: Before<'_>, nodes: &Nodes, now: Timest
     }
     let mut changes = BTreeMap::new();
     for sourced in &read.proposal.present {
-        let path = present.get(sourced.model.id.as_str()).cloned();
-        changes.insert(sourced.model.id.clone(), Change::Present(&sourced.model, path));
+        let model = &sourced.model;
+        let path = Some(sourced.document.path().into());
+        let in_place = read.proposal.in_place.contains(&model.id);
+        changes.insert(model.id.clone(), Change::Present { model, path, in_place });
     }
     for id in read.proposal.absent.keys() {
         let record = before.records.get(id).filter(|record| matches!(record.origin, Origin::Git(_)));

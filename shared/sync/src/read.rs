@@ -53,10 +53,12 @@ pub fn read(repository: &Repository, scope: &Scope, commit: CommitId) -> Result<
             olds.extend(old.map(|old| old.id));
         }
     }
+    // With two, an old content may be of the commit that was left half way, and say nothing of what is published.
+    let has_one_base = matches!(scope, Scope::Since(bases) if bases.len() == 1);
     let mut read = ReadCommit::default();
     for (path, (entry, olds)) in files {
         match validate::role(&path) {
-            FileRole::Model => read.model(repository, path, entry, olds)?,
+            FileRole::Model => read.model(repository, path, entry, olds, has_one_base)?,
             FileRole::Policy => read.policy(repository, &path, entry)?,
             FileRole::Other => {}
         }
@@ -74,6 +76,7 @@ impl ReadCommit {
         path: String,
         entry: Option<Entry>,
         olds: BTreeSet<BlobId>,
+        has_one_base: bool,
     ) -> Result<(), GitError> {
         let olds = olds.into_iter().filter_map(|old| id_of(repository, old).transpose());
         let olds: Vec<ModelId> = olds.collect::<Result<_, _>>()?;
@@ -84,6 +87,9 @@ impl ReadCommit {
             };
             match sourced {
                 Ok(sourced) => {
+                    if has_one_base && olds.contains(&sourced.model.id) {
+                        self.proposal.in_place.insert(sourced.model.id.clone());
+                    }
                     self.blobs.insert(sourced.model.id.clone(), (path.clone(), entry.id));
                     self.proposal.present.push(Arc::new(sourced));
                 }
