@@ -1,5 +1,6 @@
 //! How long a request takes inside its handler, from memory: `cargo bench -p roster-tests --bench handlers`.
 #![expect(clippy::unwrap_used, reason = "a bench that cannot be set up shall fail")]
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -61,7 +62,7 @@ fn main() {
         println!("| {MODELS} models, median of {CALLS} calls | microseconds | bytes |\n| --- | --- | --- |");
         let page = |query: &'static [(&str, &str)], headers: HeaderMap| move || request(None, query, headers.clone());
         let (time, first) = measure(&host, "list-models", page(&[("limit", "50")], HeaderMap::new())).await;
-        let mut row = |what: &str, time: Duration, reply: &Reply| {
+        let row = |what: &str, time: Duration, reply: &Reply| {
             println!("| {what} | {:.1} | {} |", time.as_secs_f64() * 1e6, reply.body.len());
         };
         row("page of 50", time, &first);

@@ -62,8 +62,10 @@ impl Stack {
 
     /// Publishes a revision in which these models are present, and those are removed.
     async fn publish(&mut self, present: &[Model], removed: &[Model]) {
-        let mut changes: BTreeMap<ModelId, Change<'_>> =
-            present.iter().map(|model| (model.id.clone(), Change::Present(model, None))).collect();
+        let mut changes: BTreeMap<ModelId, Change<'_>> = present
+            .iter()
+            .map(|model| (model.id.clone(), Change::Present { model, path: None, in_place: false }))
+            .collect();
         changes.extend(removed.iter().map(|model| (model.id.clone(), Change::Tombstone(model))));
         let before = self.live.as_ref().map_or_else(Roots::empty, |live| live.roots);
         let next = catalogue::edit(&self.nodes, &before, &changes).unwrap();
@@ -73,8 +75,13 @@ impl Stack {
         let commit = Some(format!("{revision:040}"));
         let manifest = Manifest { revision, commit, roots: next.roots, policy: None, published_at: self.now };
         let lease = self.store.acquire_lease("test", self.now, Duration::from_secs(60)).await.unwrap().unwrap();
-        let end = roster_store::AfterPublish { retention_seconds: 3600, clears_intent: false };
-        self.store.publish(&lease, &[], self.live.as_ref(), &manifest, end).await.unwrap();
+        let publication = roster_store::Publication {
+            previous: self.live.as_ref(),
+            next: &manifest,
+            retention_seconds: 3600,
+            half_way: std::collections::BTreeSet::new(),
+        };
+        self.store.publish(&lease, &[], &publication).await.unwrap();
         self.live = Some(manifest);
     }
 

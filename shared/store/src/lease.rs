@@ -4,6 +4,7 @@
 //! past its lease changes nothing when it wakes up
 //! (<https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html>).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -43,8 +44,8 @@ pub struct Cursor {
 pub struct SyncState {
     /// How far the repository is reconciled.
     pub cursor: Option<Cursor>,
-    /// The commit whose records were being written when a run stopped half way; the inner `None` for no commit.
-    pub intent: Option<Option<String>>,
+    /// The commits whose records were being written when runs stopped half way.
+    pub intent: BTreeSet<String>,
 }
 
 const PK: &str = "sync";
@@ -144,7 +145,7 @@ impl Store {
                 let commit = reader.text("commit")?.to_owned();
                 state.cursor = Some(Cursor { commit, revision: reader.number("revision")? });
             } else {
-                state.intent = Some(reader.text("commit").ok().map(str::to_owned));
+                state.intent = reader.json("commits")?;
             }
         }
         Ok(state)
@@ -164,14 +165,10 @@ impl Store {
         self.transact(&[self.fence_action(lease)?, put]).await
     }
 
-    /// Remembers which commit's records are about to be written.
-    pub(crate) async fn put_intent(&self, lease: &Lease, commit: Option<&str>) -> Result<(), StoreError> {
-        let item = Builder::keyed(PK).text("sk", "intent");
-        let item = match commit {
-            Some(commit) => item.text("commit", commit),
-            None => item,
-        };
-        let put = Action::put("intent", &self.tables.runtime, item.build(), None)?;
+    /// Remembers which commits' records are about to be written, or were left half way.
+    pub(crate) async fn put_intent(&self, lease: &Lease, commits: BTreeSet<String>) -> Result<(), StoreError> {
+        let item = Builder::keyed(PK).text("sk", "intent").json("commits", &commits)?.build();
+        let put = Action::put("intent", &self.tables.runtime, item, None)?;
         self.transact(&[self.fence_action(lease)?, put]).await
     }
 

@@ -22,5 +22,5 @@ pub mod tables;
 
 pub use client::{Store, StoreError, TableNames};
 pub use lease::Lease;
-pub use published::{AfterPublish, Manifest};
+pub use published::{Manifest, Publication};
 pub use units::{Meter, Units};

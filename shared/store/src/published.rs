@@ -3,7 +3,7 @@
 //! `head` names the newest revision; every revision keeps its manifest; chunks are immutable,
 //! compressed and addressed by their content.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
@@ -42,13 +42,17 @@ pub struct Manifest {
     pub published_at: Timestamp,
 }
 
-/// What else becomes true with a revision.
-#[derive(Clone, Copy, Debug)]
-pub struct AfterPublish {
+/// A revision to publish.
+#[derive(Clone, Debug)]
+pub struct Publication<'p> {
+    /// The revision that is live; `None` when nothing was ever published.
+    pub previous: Option<&'p Manifest>,
+    /// The revision to publish.
+    pub next: &'p Manifest,
     /// For how long its manifest is kept.
     pub retention_seconds: i64,
-    /// Whether it finishes what an earlier run had begun.
-    pub clears_intent: bool,
+    /// Commits that earlier runs left half way, and that this one finishes.
+    pub half_way: BTreeSet<String>,
 }
 
 impl Store {
@@ -117,7 +121,7 @@ impl Store {
     pub async fn put_chunks(
         &self,
         nodes: &[(NodeId, Arc<Node>)],
-        policy: Option<&(NodeId, String)>,
+        policy: Option<(NodeId, &str)>,
     ) -> Result<(), StoreError> {
         let mut items = Vec::with_capacity(nodes.len() + 1);
         for (id, node) in nodes {
@@ -125,7 +129,7 @@ impl Store {
             items.push(chunk_item(*id, &content)?);
         }
         if let Some((id, text)) = policy {
-            items.push(chunk_item(*id, text.as_bytes())?);
+            items.push(chunk_item(id, text.as_bytes())?);
         }
         self.put_items(&self.tables.published, items).await
     }
@@ -168,20 +172,20 @@ impl Store {
         &self,
         lease: &Lease,
         writes: &[RecordWrite],
-        previous: Option<&Manifest>,
-        next: &Manifest,
-        after: AfterPublish,
+        publication: &Publication<'_>,
     ) -> Result<(), StoreError> {
         let mut actions = Vec::with_capacity(writes.len());
         for write in writes {
             actions.push((self.record_action(write)?, size_of(write)));
         }
-        let mut closing = self.flip_actions(previous, next, after.retention_seconds)?;
+        let mut closing = self.flip_actions(publication)?;
         // The fence and the intent come on top of the closing actions.
         let fits = actions.len() + closing.len() + 2 <= MAX_ACTIONS
             && actions.iter().map(|(_, bytes)| bytes).sum::<usize>() < MAX_BYTES;
         if !fits {
-            self.put_intent(lease, next.commit.as_deref()).await?;
+            // What an earlier run had begun stays begun until the head moves.
+            let begun = publication.half_way.iter().chain(&publication.next.commit);
+            self.put_intent(lease, begun.cloned().collect()).await?;
             let mut batch = vec![self.fence_action(lease)?];
             let mut batch_bytes = 0;
             for (action, bytes) in actions.drain(..) {
@@ -195,7 +199,7 @@ impl Store {
             }
             self.transact(&batch).await?;
         }
-        if !fits || after.clears_intent {
+        if !fits || !publication.half_way.is_empty() {
             closing.push(self.clear_intent_action()?);
         }
         let mut last = vec![self.fence_action(lease)?];
@@ -214,12 +218,8 @@ impl Store {
     }
 
     /// The head's step to a revision, and the manifest that is kept of it.
-    fn flip_actions(
-        &self,
-        previous: Option<&Manifest>,
-        next: &Manifest,
-        retention_seconds: i64,
-    ) -> Result<Vec<Action>, StoreError> {
+    fn flip_actions(&self, publication: &Publication<'_>) -> Result<Vec<Action>, StoreError> {
+        let Publication { previous, next, retention_seconds, .. } = publication;
         let manifest = |pk: String| Builder::keyed(pk).number("revision", next.revision).json("manifest", next);
         let condition = match previous {
             None => Condition { expression: "attribute_not_exists(pk)", values: Item::new() },
@@ -228,7 +228,7 @@ impl Store {
                 values: Builder::default().number(":previous", previous.revision).build(),
             },
         };
-        let expires = next.published_at.as_second().saturating_add(retention_seconds);
+        let expires = next.published_at.as_second().saturating_add(*retention_seconds);
         let kept = manifest(revision_pk(next.revision))?.number("expiresAt", expires);
         Ok(vec![
             Action::put("head", &self.tables.published, manifest("head".to_owned())?.build(), Some(condition))?,

@@ -55,7 +55,9 @@ pub fn read(repository: &Repository, scope: &Scope, commit: CommitId) -> Result<
     }
     // With two, an old content may be of the commit that was left half way, and say nothing of what is published.
     let has_one_base = matches!(scope, Scope::Since(bases) if bases.len() == 1);
-    let mut read = ReadCommit::default();
+    // Where everything is read, a policy that is not found is one that is not there.
+    let policy = (*scope == Scope::Whole).then_some(None);
+    let mut read = ReadCommit { policy, ..ReadCommit::default() };
     for (path, (entry, olds)) in files {
         match validate::role(&path) {
             FileRole::Model => read.model(repository, path, entry, olds, has_one_base)?,

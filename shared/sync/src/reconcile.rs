@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use roster_core::catalogue::{EditError, Roots};
-use roster_core::plan::Step;
+use roster_core::catalogue::{EditError, NextRoots, Roots};
+use roster_core::plan::{Plan, Step};
 use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
 use roster_core::tree::{Missing, NodeId, Nodes};
 use roster_core::validate::CATALOG;
@@ -15,7 +15,7 @@ use roster_core::{ModelId, Policy, canonical};
 use roster_git::{Commit, CommitId, GitError, Repository, Walk};
 use roster_store::lease::Cursor;
 use roster_store::models::RecordWrite;
-use roster_store::{AfterPublish, Lease, Manifest, Store, StoreError, Units};
+use roster_store::{Lease, Manifest, Publication, Store, StoreError, Units};
 
 use crate::propose::{Before, Blueprint, propose};
 use crate::read::{ReadCommit, Scope, read};
@@ -130,9 +130,16 @@ struct Session {
     policy: Policy,
     nodes: Nodes,
     base: Option<CommitId>,
-    /// A commit that was left half way, or that nobody knows any more.
-    half_way: Option<Option<CommitId>>,
+    /// Commits whose records were being written when a run stopped.
+    half_way: BTreeSet<CommitId>,
     lease: Option<Lease>,
+}
+
+/// What a commit asks for, and what the table holds of it.
+struct Asked {
+    commit: Commit,
+    read: ReadCommit,
+    records: HashMap<ModelId, Record>,
 }
 
 impl Session {
@@ -179,7 +186,7 @@ impl Reconciler {
             consumed: Units::default(),
             seconds: 0.0,
         };
-        if session.base != Some(tip) || session.half_way.is_some() {
+        if session.base != Some(tip) || !session.half_way.is_empty() {
             let heartbeat = if options.dry_run { None } else { Some(self.take_lease(&mut session).await?) };
             let done = self.commits(&mut session, tip, &mut run, &mut on_commit).await;
             drop(heartbeat);
@@ -221,7 +228,7 @@ impl Reconciler {
             store: store.clone(),
             options: options.clone(),
             base: reconciled.map(parse).transpose()?,
-            half_way: state.intent.map(|commit| commit.map(parse).transpose()).transpose()?,
+            half_way: state.intent.into_iter().map(parse).collect::<Result<_, _>>()?,
             head,
             policy,
             nodes: Nodes::default(),
@@ -282,103 +289,121 @@ impl Reconciler {
     async fn commit(&self, session: &mut Session, id: CommitId) -> Result<CommitReport, SyncError> {
         let started = Instant::now();
         let now = (self.clock)();
-        let before_units = session.store.consumed();
+        let before = session.store.consumed();
+        let asked = self.read(session, id).await?;
+        let Blueprint { problems, plan, holds, next } = judge(session, &asked, now).await?;
+        let plan_hash = self.plan_hash(session, id, &plan).await?;
+        let held = session.options.guard && !holds.is_empty();
+        let state = match (next, session.lease.clone()) {
+            (None, _) => State::Rejected,
+            (Some(_), _) if held => State::Held,
+            (Some(_), None) => State::Planned,
+            (Some(next), Some(lease)) => self.apply(session, &lease, &asked, &plan, next, now).await?,
+        };
+        let mut report = CommitReport {
+            state,
+            revision: session.revision(),
+            commit: id.to_string(),
+            subject: asked.commit.subject.clone(),
+            pull_request: asked.commit.pull_request,
+            digest: session.roots().digest(),
+            operations: plan.operations().count(),
+            files: asked.read.proposal.touched.len(),
+            plan,
+            plan_hash,
+            problems,
+            holds,
+            consumed: Units::default(),
+            seconds: 0.0,
+        };
+        if session.lease.is_some() && self.is_news(&report) {
+            let run_retention = days(session.policy.retention.run_days);
+            session.store.put_run(now, &report.commit, &report, run_retention).await?;
+        }
+        report.consumed = session.store.consumed() - before;
+        report.seconds = started.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    /// What a commit asks for, and what the table holds of it.
+    async fn read(&self, session: &Session, id: CommitId) -> Result<Asked, SyncError> {
         let scope = self.scope(session).await?;
         let (commit, mut read) = {
             let scope = scope.clone();
             self.repo.with(move |repository| Ok((repository.commit(id)?, read(repository, &scope, id)?))).await?
         };
         let records = self.records(session, &scope, &mut read).await?;
-        let blueprint = judge(session, &read, &records, now).await?;
-        let mut report = CommitReport {
-            state: State::Unchanged,
-            revision: session.revision(),
-            commit: id.to_string(),
-            subject: commit.subject.clone(),
-            pull_request: commit.pull_request,
-            digest: session.roots().digest(),
-            operations: blueprint.plan.operations().count(),
-            files: read.proposal.touched.len(),
-            plan_hash: None,
-            problems: blueprint.problems,
-            holds: blueprint.holds,
-            plan: blueprint.plan,
-            consumed: Units::default(),
-            seconds: 0.0,
+        Ok(Asked { commit, read, records })
+    }
+
+    async fn plan_hash(&self, session: &Session, id: CommitId, plan: &Plan) -> Result<Option<String>, SyncError> {
+        if plan.steps.is_empty() {
+            return Ok(None);
+        }
+        let tree = self.repo.with(move |repository| repository.subtree(id, CATALOG)).await?;
+        let (base, tree) = (session.base.map(|base| base.to_string()), tree.map(|tree| tree.to_string()));
+        let hash = plan.hash(base.as_deref(), tree.as_deref(), session.revision()).map_err(EditError::Json)?;
+        Ok(Some(hash))
+    }
+
+    /// Writes what a commit asks for and shows it; where nothing differs, remembers only that it was looked at.
+    async fn apply(
+        &self,
+        session: &mut Session,
+        lease: &Lease,
+        asked: &Asked,
+        plan: &Plan,
+        next: NextRoots,
+        now: Timestamp,
+    ) -> Result<State, SyncError> {
+        let id = asked.commit.id;
+        let live_policy = session.head.as_ref().and_then(|head| head.policy);
+        let policy = policy_chunk(&asked.read)?;
+        let policy_id = match &policy {
+            PolicyChunk::Unchanged => live_policy,
+            PolicyChunk::Default => None,
+            PolicyChunk::New(id, _) => Some(*id),
         };
-        if !report.plan.steps.is_empty() {
-            let tree = self.repo.with(move |repository| repository.subtree(id, CATALOG)).await?;
-            let (base, tree) = (session.base.map(|base| base.to_string()), tree.map(|tree| tree.to_string()));
-            let hash = report.plan.hash(base.as_deref(), tree.as_deref(), session.revision());
-            report.plan_hash = Some(hash.map_err(EditError::Json)?);
-        }
-        let policy = policy_chunk(&read)?;
-        let held = session.options.guard && !report.holds.is_empty();
-        let next = blueprint.next.filter(|_| !held);
-        match (next, session.lease.clone()) {
-            (None, _) if held => report.state = State::Held,
-            (None, _) => report.state = State::Rejected,
-            (Some(_), None) => report.state = State::Planned,
-            (Some(next), Some(lease)) => {
-                let policy_id = match &policy {
-                    PolicyChunk::Unchanged => session.head.as_ref().and_then(|head| head.policy),
-                    PolicyChunk::Default => None,
-                    PolicyChunk::New(id, _) => Some(*id),
-                };
-                let same = next.roots == session.roots()
-                    && policy_id == session.head.as_ref().and_then(|head| head.policy)
-                    && session.head.is_some();
-                if same && report.plan.steps.is_empty() {
-                    if session.half_way.is_some() {
-                        session.store.clear_intent(&lease).await?;
-                    }
-                    if session.base != Some(id) {
-                        let cursor = Cursor { commit: id.to_string(), revision: session.revision() };
-                        session.store.put_cursor(&lease, &cursor).await?;
-                    }
-                } else {
-                    let manifest = Manifest {
-                        revision: session.revision() + 1,
-                        commit: Some(id.to_string()),
-                        roots: next.roots,
-                        policy: policy_id,
-                        published_at: now,
-                    };
-                    let new_policy = match &policy {
-                        PolicyChunk::New(id, text) => Some((*id, text.clone())),
-                        PolicyChunk::Unchanged | PolicyChunk::Default => None,
-                    };
-                    let writes =
-                        self.writes(session, &report.plan.steps, &read, &records, &commit, manifest.revision).await?;
-                    session.store.put_chunks(&next.fresh, new_policy.as_ref()).await?;
-                    let after = AfterPublish {
-                        retention_seconds: days(session.policy.retention.revision_days),
-                        clears_intent: session.half_way.is_some(),
-                    };
-                    session.store.publish(&lease, &writes, session.head.as_ref(), &manifest, after).await?;
-                    if let Some(policy) = read.policy.take() {
-                        session.policy = policy.unwrap_or_default();
-                    }
-                    next.fresh.into_iter().for_each(|(id, node)| session.nodes.insert(id, node));
-                    session.head = Some(manifest);
-                    report.state = State::Applied;
-                }
-                session.half_way = None;
-                session.base = Some(id);
-                if session.nodes.len() > MAX_NODES {
-                    session.nodes.retain_reachable(&session.roots().all());
-                }
+        let is_live = session.head.is_some() && next.roots == session.roots() && policy_id == live_policy;
+        let state = if is_live && plan.steps.is_empty() {
+            if !session.half_way.is_empty() {
+                session.store.clear_intent(lease).await?;
             }
+            if session.base != Some(id) {
+                let cursor = Cursor { commit: id.to_string(), revision: session.revision() };
+                session.store.put_cursor(lease, &cursor).await?;
+            }
+            State::Unchanged
+        } else {
+            let manifest = Manifest {
+                revision: session.revision() + 1,
+                commit: Some(id.to_string()),
+                roots: next.roots,
+                policy: policy_id,
+                published_at: now,
+            };
+            let writes = self.writes(session, &plan.steps, asked, manifest.revision).await?;
+            session.store.put_chunks(&next.fresh, policy.content()).await?;
+            let publication = Publication {
+                previous: session.head.as_ref(),
+                next: &manifest,
+                retention_seconds: days(session.policy.retention.revision_days),
+                half_way: session.half_way.iter().map(ToString::to_string).collect(),
+            };
+            session.store.publish(lease, &writes, &publication).await?;
+            if let Some(policy) = &asked.read.policy {
+                session.policy = policy.clone().unwrap_or_default();
+            }
+            next.fresh.into_iter().for_each(|(id, node)| session.nodes.insert(id, node));
+            session.head = Some(manifest);
+            State::Applied
+        };
+        session.half_way.clear();
+        session.base = Some(id);
+        if session.nodes.len() > MAX_NODES {
+            session.nodes.retain_reachable(&session.roots().all());
         }
-        report.revision = session.revision();
-        report.digest = session.roots().digest();
-        if session.lease.is_some() && self.is_news(&report) {
-            let run_retention = days(session.policy.retention.run_days);
-            session.store.put_run(now, &report.commit, &report, run_retention).await?;
-        }
-        report.consumed = session.store.consumed() - before_units;
-        report.seconds = started.elapsed().as_secs_f64();
-        Ok(report)
+        Ok(state)
     }
 
     /// Whether the record of runs does not have this outcome yet, as far as this process knows.
@@ -392,14 +417,10 @@ impl Reconciler {
         refused.insert((report.commit.clone(), report.revision, report.state))
     }
 
-    /// What the commit must be compared with: the last applied one, and one that was left half way.
+    /// What the commit must be compared with: the last applied one, and those that were left half way.
     async fn scope(&self, session: &Session) -> Result<Scope, SyncError> {
         let Some(base) = session.base else { return Ok(Scope::Whole) };
-        let bases: Vec<CommitId> = match session.half_way {
-            None => vec![base],
-            Some(Some(half_way)) => vec![base, half_way],
-            Some(None) => return Ok(Scope::Whole),
-        };
+        let bases: Vec<CommitId> = std::iter::once(base).chain(session.half_way.iter().copied()).collect();
         let all = bases.clone();
         let known =
             self.repo.with(move |repository| Ok(all.iter().all(|id| repository.resolve(&id.to_string()).is_ok())));
@@ -415,14 +436,16 @@ impl Reconciler {
         read: &mut ReadCommit,
     ) -> Result<HashMap<ModelId, Record>, SyncError> {
         let present: BTreeSet<ModelId> = read.proposal.present.iter().map(|sourced| sourced.model.id.clone()).collect();
-        if session.head.is_none() && session.half_way.is_none() {
+        if session.head.is_none() && session.half_way.is_empty() {
             return Ok(HashMap::new());
         }
         if *scope == Scope::Whole {
             let all = session.store.all_records().await?;
             for record in &all {
+                let id = &record.spec.id;
                 if let Origin::Git(origin) = &record.origin
-                    && !present.contains(&record.spec.id)
+                    && !present.contains(id)
+                    && !read.proposal.unreadable.contains(id.as_str())
                 {
                     read.proposal.touched.insert(origin.path.clone());
                     read.proposal.absent.insert(record.spec.id.clone(), origin.path.clone());
@@ -438,12 +461,10 @@ impl Reconciler {
         &self,
         session: &Session,
         steps: &[Step],
-        read: &ReadCommit,
-        records: &HashMap<ModelId, Record>,
-        commit: &Commit,
+        asked: &Asked,
         revision: u64,
     ) -> Result<Vec<RecordWrite>, SyncError> {
-        let commit = Arc::new(commit.clone());
+        let Asked { commit, read, records } = asked;
         let path_of = |id: &ModelId| match read.blobs.get(id) {
             Some((path, _)) => path.clone(),
             None => read.proposal.absent.get(id).cloned().unwrap_or_default(),
@@ -465,7 +486,7 @@ impl Reconciler {
         for step in steps {
             let old = records.get(&step.id);
             let path = path_of(&step.id);
-            let by = authors.get(&path).unwrap_or(&commit);
+            let by = authors.get(&path).map_or(commit, AsRef::as_ref);
             let blob = match (read.blobs.get(&step.id), old.map(|old| &old.origin)) {
                 (Some((_, blob)), _) => blob.to_string(),
                 (None, Some(Origin::Git(origin))) => origin.blob.clone(),
@@ -510,16 +531,11 @@ impl Reconciler {
 }
 
 /// Judges a commit, loading what that takes.
-async fn judge(
-    session: &mut Session,
-    read: &ReadCommit,
-    records: &HashMap<ModelId, Record>,
-    now: Timestamp,
-) -> Result<Blueprint, SyncError> {
+async fn judge(session: &mut Session, asked: &Asked, now: Timestamp) -> Result<Blueprint, SyncError> {
     let roots = session.roots();
     loop {
-        let before = Before { roots: &roots, policy: &session.policy, records };
-        match propose(read, before, &session.nodes, now) {
+        let before = Before { roots: &roots, policy: &session.policy, records: &asked.records };
+        match propose(&asked.read, before, &session.nodes, now) {
             Ok(blueprint) => return Ok(blueprint),
             Err(EditError::Missing(Missing(ids))) => session.store.load_nodes(&ids, &mut session.nodes).await?,
             Err(error) => return Err(error.into()),
@@ -535,10 +551,21 @@ fn days(days: u64) -> i64 {
     i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(86_400)
 }
 
+/// What becomes of the policy's chunk.
 enum PolicyChunk {
     Unchanged,
     Default,
     New(NodeId, String),
+}
+
+impl PolicyChunk {
+    /// The chunk to write.
+    fn content(&self) -> Option<(NodeId, &str)> {
+        match self {
+            Self::New(id, text) => Some((*id, text)),
+            Self::Unchanged | Self::Default => None,
+        }
+    }
 }
 
 fn policy_chunk(read: &ReadCommit) -> Result<PolicyChunk, EditError> {

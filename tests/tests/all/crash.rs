@@ -13,6 +13,11 @@ fn later() -> Timestamp {
     Timestamp::now() + SignedDuration::from_mins(5)
 }
 
+/// A clock that is past the lease of the worker that died after the first.
+fn much_later() -> Timestamp {
+    later() + SignedDuration::from_mins(5)
+}
+
 /// A repository whose last commit changes `count` models, adds one and removes one.
 fn repository(count: u32) -> TestRepository {
     let repository = TestRepository::new();
@@ -87,6 +92,42 @@ async fn a_commit_of_several_transactions() {
         let writes = die_at_every_write(220, death).await;
         assert!(writes >= 8, "{writes}");
     }
+}
+
+/// Dying on the way to one commit, and then on the way to another that takes the first one back.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_half_applied_commits_in_a_row() {
+    let repository = repository(220);
+    let undisturbed = TestTables::embedded().await;
+    let tables = TestTables::embedded().await;
+    to_start(&tables, &repository).await;
+    let options = Options { guard: false, ..Options::follow("main") };
+    let die = async |clock: fn() -> Timestamp| {
+        let proxy = DyingProxy::start(tables.endpoint(), 7, Death::BeforeEffect).await;
+        let dying = reconciler(tables.store_at(&proxy.url), repository.path(), clock);
+        dying.run(&options, |_, _, _| {}).await.unwrap_err();
+    };
+    die(Timestamp::now).await;
+    // The files are as at the start again, but for enough new ones that one transaction does not take them.
+    repository.revert("HEAD");
+    for n in 0..220 {
+        repository.put(&model(&format!("a/other-{n}"), |_| {}));
+    }
+    repository.commit("others");
+    die(later).await;
+    for n in 0..220 {
+        repository.remove(&format!("a/other-{n}"));
+    }
+    repository.put(&model("p/last", |_| {}));
+    repository.commit("neither");
+    let resumed = reconciler(tables.store.clone(), repository.path(), much_later);
+    let run = resumed.run(&options, |_, _, _| {}).await.unwrap();
+    let (expected, _) = undisturbed.sync(&repository).await;
+    assert_eq!(run.digest, expected.digest);
+    assert_eq!(tables.digest().await, expected.digest);
+    tables.check_history().await;
+    undisturbed.close().await;
+    tables.close().await;
 }
 
 /// Dying on the way to a commit that is then taken back must not leave its traces.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use roster_core::catalogue::Roots;
 use roster_local::DynamoDb;
-use roster_store::{AfterPublish, Manifest, StoreError};
+use roster_store::{Manifest, Publication, StoreError};
 use roster_sync::{State, SyncError};
 use roster_tests::repository::{TestRepository, model};
 use roster_tests::tables::TestTables;
@@ -82,8 +82,9 @@ async fn leases(tables: &TestTables) {
     assert!(second.fence() > first.fence());
     let head = store.head(true).await.unwrap().unwrap();
     let next = Manifest { revision: head.revision + 1, commit: None, roots: Roots::empty(), ..head.clone() };
-    let end = AfterPublish { retention_seconds: 60, clears_intent: false };
-    let stale = store.publish(&first, &[], Some(&head), &next, end).await;
+    let publication =
+        Publication { previous: Some(&head), next: &next, retention_seconds: 60, half_way: Default::default() };
+    let stale = store.publish(&first, &[], &publication).await;
     assert!(matches!(stale, Err(StoreError::Conflict(_))), "{stale:?}");
     store.renew_lease(&first, after, Duration::from_secs(3600)).await.unwrap();
     store.release_lease(&first).await.unwrap();
@@ -91,7 +92,7 @@ async fn leases(tables: &TestTables) {
     assert_eq!(store.head(true).await.unwrap().unwrap(), head, "a stale worker moved the head");
 
     let wrong = Manifest { revision: head.revision - 1, ..head.clone() };
-    let moved = store.publish(&second, &[], Some(&wrong), &next, end).await;
+    let moved = store.publish(&second, &[], &Publication { previous: Some(&wrong), ..publication }).await;
     assert!(matches!(moved, Err(StoreError::Conflict(_))), "{moved:?}");
     assert_eq!(store.head(true).await.unwrap().unwrap(), head);
     store.release_lease(&second).await.unwrap();
