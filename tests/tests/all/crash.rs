@@ -94,7 +94,7 @@ async fn a_commit_of_several_transactions() {
     }
 }
 
-/// Dying on the way to one commit, and then on the way to another that takes the first one back.
+/// Dying on the way to one commit, and then on the way to another, after force-pushes that forget both.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_half_applied_commits_in_a_row() {
     let repository = repository(220);
@@ -102,24 +102,27 @@ async fn two_half_applied_commits_in_a_row() {
     let tables = TestTables::embedded().await;
     to_start(&tables, &repository).await;
     let options = Options { guard: false, ..Options::follow("main") };
-    let die = async |clock: fn() -> Timestamp| {
-        let proxy = DyingProxy::start(tables.endpoint(), 7, Death::BeforeEffect).await;
+    let die = async |clock: fn() -> Timestamp, writes: i64| {
+        let proxy = DyingProxy::start(tables.endpoint(), writes, Death::BeforeEffect).await;
         let dying = reconciler(tables.store_at(&proxy.url), repository.path(), clock);
         dying.run(&options, |_, _, _| {}).await.unwrap_err();
     };
-    die(Timestamp::now).await;
-    // The files are as at the start again, but for enough new ones that one transaction does not take them.
-    repository.revert("HEAD");
-    for n in 0..220 {
-        repository.put(&model(&format!("a/other-{n}"), |_| {}));
-    }
-    repository.commit("others");
-    die(later).await;
-    for n in 0..220 {
-        repository.remove(&format!("a/other-{n}"));
-    }
-    repository.put(&model("p/last", |_| {}));
-    repository.commit("neither");
+    let changed = async || tables.records().await.iter().filter(|record| record.seq == 2).count();
+    // The lease, the chunks, the intent, and batches of records: all but the last write get through.
+    die(Timestamp::now, 7).await;
+    let first = changed().await;
+    assert!(first > 100, "the first worker wrote {first} records");
+    // Of the second one, the lease, the chunks, the intent, and one batch of records.
+    let replace_by = |id: &str| {
+        repository.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+        repository.put(&model(id, |_| {}));
+        repository.commit(id)
+    };
+    replace_by("p/second");
+    die(later, 4).await;
+    let left = changed().await;
+    assert!(0 < left && left < first, "the second worker left {left} of {first} records as the first one made them");
+    replace_by("p/third");
     let resumed = reconciler(tables.store.clone(), repository.path(), much_later);
     let run = resumed.run(&options, |_, _, _| {}).await.unwrap();
     let (expected, _) = undisturbed.sync(&repository).await;
