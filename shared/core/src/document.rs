@@ -13,6 +13,9 @@ pub const MAX_BYTES: u64 = 256 * 1024;
 /// The deepest nesting of a catalogue file.
 pub const MAX_DEPTH: usize = 32;
 
+/// More mistakes of one file are not looked for: each costs a search of its place.
+pub const MAX_PROBLEMS: usize = 100;
+
 /// One mistake in a file: what is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Problem {
@@ -163,6 +166,9 @@ impl Document {
             Problem { file: self.path.to_string(), line, column, pointer: pointer.to_owned(), message }
         };
         let length = pointer.len();
+        if problems.len() >= MAX_PROBLEMS {
+            return;
+        }
         match value {
             ast::Value::Object(object) => {
                 let mut seen = std::collections::HashSet::new();
@@ -170,7 +176,7 @@ impl Document {
                     let name = property.name.as_str();
                     pointer.push('/');
                     pointer.push_str(&escape(name));
-                    if !seen.insert(name) {
+                    if !seen.insert(name) && problems.len() < MAX_PROBLEMS {
                         let message = format!("duplicate key \"{name}\": keep one of them");
                         problems.push(at(property.name.start(), pointer, message));
                     }

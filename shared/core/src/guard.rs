@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::lifecycle::{self, Stage};
 use crate::model::Model;
-use crate::plan::{Operation, Plan, Step};
+use crate::plan::{Plan, Step};
 use crate::policy::Policy;
 use crate::price::Price;
 use crate::tier;
@@ -14,6 +15,8 @@ use crate::tier;
 pub struct Live {
     /// Models in the catalogue, archived ones included.
     pub models: u64,
+    /// Whether the commit brings another policy.
+    pub policy_changes: bool,
 }
 
 /// Why a plan is held.
@@ -30,7 +33,7 @@ pub struct Hold {
 #[must_use]
 pub fn holds(plan: &Plan, live: Live, policy: &Policy, now: Timestamp) -> Vec<Hold> {
     // Nothing live can be harmed by a first sync.
-    if plan.steps.is_empty() || live.models == 0 {
+    if plan.steps.is_empty() && !live.policy_changes || live.models == 0 {
         return Vec::new();
     }
     let mut holds = Vec::new();
@@ -39,7 +42,7 @@ pub fn holds(plan: &Plan, live: Live, policy: &Policy, now: Timestamp) -> Vec<Ho
     for freeze in guard.freezes.iter().filter(|freeze| freeze.from <= now && now < freeze.until) {
         hold("freeze", format!("frozen until {}: {}", freeze.until, freeze.reason));
     }
-    let archived = plan.steps.iter().filter(|step| step.operations.contains(&Operation::Archive)).count() as u64;
+    let archived = plan.steps.iter().filter(|step| archives(step, now)).count() as u64;
     if archived > guard.max_archived_models {
         hold("archived_models", format!("archives {archived} models, more than {}", guard.max_archived_models));
     }
@@ -59,13 +62,13 @@ pub fn holds(plan: &Plan, live: Live, policy: &Policy, now: Timestamp) -> Vec<Ho
         let Some(before) = step.before.as_ref().filter(|before| !step.was_tombstone && !before.is_archived) else {
             continue;
         };
-        if before.protected && step.operations.contains(&Operation::Archive) {
+        if before.protected && archives(step, now) {
             hold("protected", format!("archives {}, which is protected", step.id));
         }
-        if step.tombstone || step.after.is_archived {
+        if step.tombstone || lifecycle::stage(&step.after, now) == Stage::Archived {
             continue;
         }
-        for message in price_moves(step, before, guard.max_price_factor) {
+        for message in price_moves(step, before, guard.max_price_factor, now) {
             hold("price_factor", message);
         }
         if guard.hold_on_tier_loss {
@@ -83,11 +86,16 @@ pub fn holds(plan: &Plan, live: Live, policy: &Policy, now: Timestamp) -> Vec<Ho
     holds
 }
 
-fn price_moves(step: &Step, before: &Model, factor: u64) -> Vec<String> {
-    let pairs = [
-        ("input", before.meta.input_cost_per_million_tokens, step.after.meta.input_cost_per_million_tokens),
-        ("output", before.meta.output_cost_per_million_tokens, step.after.meta.output_cost_per_million_tokens),
-    ];
+/// Whether a step takes a model from clients: by archiving it, by removing its file, or by a sunset that has passed.
+fn archives(step: &Step, now: Timestamp) -> bool {
+    let was_live = |before: &Model| !step.was_tombstone && lifecycle::stage(before, now) != Stage::Archived;
+    step.before.as_ref().is_some_and(was_live)
+        && (step.tombstone || lifecycle::stage(&step.after, now) == Stage::Archived)
+}
+
+fn price_moves(step: &Step, before: &Model, factor: u64, now: Timestamp) -> Vec<String> {
+    let (old, new) = (lifecycle::prices_at(&before.meta, now), lifecycle::prices_at(&step.after.meta, now));
+    let pairs = [("input", old.input, new.input), ("output", old.output, new.output)];
     pairs
         .into_iter()
         .filter_map(|(name, old, new)| Some((name, old?, new?)))
@@ -109,6 +117,7 @@ fn moves_too_far(old: Price, new: Price, factor: u64) -> bool {
 mod tests {
     use super::*;
     use crate::model::tests::model;
+    use crate::plan::Operation;
     use crate::tier::Tier;
 
     fn step(before: Option<Model>, after: Option<Model>) -> Step {
@@ -143,7 +152,10 @@ mod tests {
             ..Policy::default()
         };
         let now = "2026-11-21T00:00:00Z".parse().unwrap();
-        holds(&Plan { steps }, Live { models: live }, &policy, now).into_iter().map(|hold| hold.rule).collect()
+        holds(&Plan { steps }, Live { models: live, policy_changes: false }, &policy, now)
+            .into_iter()
+            .map(|hold| hold.rule)
+            .collect()
     }
 
     fn removals(count: u32) -> Vec<Step> {
@@ -201,8 +213,24 @@ mod tests {
             ..Policy::default()
         };
         let plan = Plan { steps: removals(1) };
-        let at = |now: &str| holds(&plan, Live { models: 100 }, &policy, now.parse().unwrap());
+        let at = |now: &str| holds(&plan, Live { models: 100, policy_changes: false }, &policy, now.parse().unwrap());
         assert_eq!(at("2026-11-21T00:00:00Z")[0].message, "frozen until 2026-12-01T00:00:00Z: audit");
         assert_eq!(at("2026-12-01T00:00:00Z"), []);
+        let only_policy = Live { models: 100, policy_changes: true };
+        let frozen = holds(&Plan::default(), only_policy, &policy, "2026-11-21T00:00:00Z".parse().unwrap());
+        assert_eq!(frozen.len(), 1, "a freeze is for the policy, too");
+    }
+
+    /// What time would make of a change at once is judged as the change itself.
+    #[test]
+    fn time_is_no_way_around() {
+        let mut sunset = Model { protected: true, ..model("m") };
+        let before = sunset.clone();
+        sunset.meta.sunset_date = Some("2026-11-20T00:00:00Z".parse().unwrap());
+        assert_eq!(rules(vec![step(Some(before), Some(sunset))], 100), ["protected"]);
+        let mut given_away = model("m");
+        given_away.meta.price_schedule =
+            serde_json::from_str(r#"[{"from":"2020-01-01T00:00:00Z","inputCostPerMillionTokens":0}]"#).unwrap();
+        assert_eq!(rules(vec![step(Some(model("m")), Some(given_away))], 100), ["price_factor"]);
     }
 }

@@ -40,8 +40,11 @@ pub fn problems(kind: Kind, document: &Document) -> Vec<Problem> {
         Ok(validator) => validator,
         Err(error) => return vec![document.problem("", format!("the published schema is broken: {error}"))],
     };
-    let mut problems: Vec<Problem> =
-        validator.iter_errors(document.value()).flat_map(|error| explain(document, &error)).collect();
+    let mut problems: Vec<Problem> = validator
+        .iter_errors(document.value())
+        .flat_map(|error| explain(document, &error))
+        .take(crate::document::MAX_PROBLEMS)
+        .collect();
     problems.sort();
     problems.dedup();
     problems

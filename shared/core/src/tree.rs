@@ -537,17 +537,21 @@ fn merge(
     merged
 }
 
+/// A leaf ends once it has this many bytes: with one more file of 256 KiB it still fits an item of 400 KB.
+const MAX_OPEN_BYTES: usize = 96 * 1024;
+
 /// Cuts a run of entries into nodes.
 struct Chunker {
     shape: Shape,
     level: u8,
     open: Vec<(Arc<str>, Entry)>,
+    open_bytes: usize,
     done: Vec<(Arc<str>, NodeId, Arc<Node>, u64)>,
 }
 
 impl Chunker {
     fn new(shape: Shape, level: u8) -> Self {
-        Self { shape, level, open: Vec::new(), done: Vec::new() }
+        Self { shape, level, open: Vec::new(), open_bytes: 0, done: Vec::new() }
     }
 
     fn at_boundary(&self) -> bool {
@@ -555,7 +559,11 @@ impl Chunker {
     }
 
     fn push(&mut self, key: Arc<str>, entry: Entry) {
-        let ends = self.shape.ends(self.level, &key, self.open.len() as u64 + 1);
+        if let Entry::Value(value) = &entry {
+            self.open_bytes += key.len() + value.len();
+        }
+        let is_large = self.open_bytes >= MAX_OPEN_BYTES;
+        let ends = is_large || self.shape.ends(self.level, &key, self.open.len() as u64 + 1);
         self.open.push((key, entry));
         if ends {
             self.cut();
@@ -564,6 +572,7 @@ impl Chunker {
 
     fn cut(&mut self) {
         let entries = std::mem::take(&mut self.open);
+        self.open_bytes = 0;
         let Some((first, _)) = entries.first() else { return };
         let first = first.clone();
         let mut count = 0;

@@ -1,6 +1,6 @@
 //! The rules of a catalogue: of one file, and across all of them. Every mistake is reported at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::catalogue::{Catalogue, CorruptEntry};
@@ -29,7 +29,8 @@ pub enum FileRole {
 /// What a path in the repository stands for.
 #[must_use]
 pub fn role(path: &str) -> FileRole {
-    if path.starts_with(MODELS) {
+    // A file, a link or a submodule in the place of the directory itself is a mistake, too.
+    if path.starts_with(MODELS) || path == MODELS.trim_end_matches('/') || path == CATALOG {
         FileRole::Model
     } else if path == POLICY_PATH {
         FileRole::Policy
@@ -241,6 +242,8 @@ pub fn problems(proposal: &Proposal, catalogue: &Catalogue<'_>) -> Result<Vec<Pr
             None => catalogue.model(id),
         }
     };
+    // Models whose replacements are known to end: chains share their ends.
+    let mut ending: HashSet<ModelId> = HashSet::new();
     for sourced in &proposal.present {
         let model = &sourced.model;
         let Some(replacement) = &model.meta.legacy_replacement_model_id else { continue };
@@ -256,16 +259,21 @@ pub fn problems(proposal: &Proposal, catalogue: &Catalogue<'_>) -> Result<Vec<Pr
             }
             Some(found) => {
                 let mut chain = vec![model.id.clone(), replacement.clone()];
+                let mut seen: HashSet<ModelId> = chain.iter().cloned().collect();
                 let mut next = found.meta.legacy_replacement_model_id;
-                while let Some(id) = next {
-                    let seen = chain.contains(&id);
+                let mut ends = true;
+                while let Some(id) = next.filter(|id| !ending.contains(id)) {
                     chain.push(id.clone());
-                    if seen {
+                    if !seen.insert(id.clone()) {
                         let names: Vec<&str> = chain.iter().map(ModelId::as_str).collect();
-                        problem(format!("replacements go in a circle: {}", names.join(" -> ")));
+                        problem(format!("replacements go in a circle: {}", shorten(&names)));
+                        ends = false;
                         break;
                     }
                     next = target(id.as_str())?.and_then(|model| model.meta.legacy_replacement_model_id);
+                }
+                if ends {
+                    ending.extend(chain);
                 }
             }
         }
@@ -284,6 +292,14 @@ pub fn problems(proposal: &Proposal, catalogue: &Catalogue<'_>) -> Result<Vec<Pr
     problems.sort();
     problems.dedup();
     Ok(problems)
+}
+
+/// A chain of names, its middle left out when it is long.
+fn shorten(names: &[&str]) -> String {
+    match names {
+        [first @ .., last] if names.len() > 12 => format!("{} -> … -> {last}", first[..10].join(" -> ")),
+        _ => names.join(" -> "),
+    }
 }
 
 /// Ids and aliases are unique among all ids and aliases, letter case aside.

@@ -104,3 +104,13 @@ pub(crate) fn key(pk: impl Into<String>, sk: Option<&str>) -> Item {
     }
     .build()
 }
+
+/// An item's size in bytes, as far as it counts towards DynamoDB's limits.
+pub(crate) fn size(item: &Item) -> usize {
+    let value = |value: &AttributeValue| match value {
+        AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
+        _ => 1,
+    };
+    item.iter().map(|(name, attribute)| name.len() + value(attribute)).sum()
+}

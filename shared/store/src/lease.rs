@@ -115,10 +115,10 @@ impl Store {
             .table_name(&self.tables.runtime)
             .set_key(Some(key(PK, Some("lease"))))
             .update_expression("SET #until = :until")
-            .condition_expression("fence = :fence")
+            .condition_expression("fence = :fence AND #until > :zero")
             .expression_attribute_names("#until", "until")
             .set_expression_attribute_values(Some(
-                Builder::default().number(":until", until).number(":fence", lease.fence).build(),
+                Builder::default().number(":until", until).number(":fence", lease.fence).number(":zero", 0).build(),
             ))
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()

@@ -14,7 +14,7 @@ use roster_core::tree::{Node, NodeId, Nodes};
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Store, StoreError, call};
-use crate::item::{Builder, Item, ItemReader, key};
+use crate::item::{self, Builder, Item, ItemReader, key};
 use crate::lease::Lease;
 use crate::models::{self, RecordWrite};
 use crate::transaction::{Action, Condition, MAX_ACTIONS, MAX_BYTES};
@@ -176,7 +176,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut actions = Vec::with_capacity(writes.len());
         for write in writes {
-            actions.push((self.record_action(write)?, size_of(write)));
+            actions.push(self.record_action(write)?);
         }
         let mut closing = self.flip_actions(publication)?;
         // The fence and the intent come on top of the closing actions.
@@ -208,13 +208,16 @@ impl Store {
         self.transact(&last).await
     }
 
-    fn record_action(&self, write: &RecordWrite) -> Result<Action, StoreError> {
+    /// The action for one record, and its size in bytes.
+    fn record_action(&self, write: &RecordWrite) -> Result<(Action, usize), StoreError> {
         let what = format!("model {}", write.record.spec.id);
         let condition = match write.read_seq {
             None => Condition { expression: "attribute_not_exists(pk)", values: Item::new() },
             Some(seq) => Condition { expression: "seq = :seq", values: Builder::default().number(":seq", seq).build() },
         };
-        Action::put(what, &self.tables.models, models::to_item(&write.record)?, Some(condition))
+        let item = models::to_item(&write.record)?;
+        let bytes = item::size(&item);
+        Ok((Action::put(what, &self.tables.models, item, Some(condition))?, bytes))
     }
 
     /// The head's step to a revision, and the manifest that is kept of it.
@@ -235,11 +238,6 @@ impl Store {
             Action::put("revision", &self.tables.published, kept.build(), None)?,
         ])
     }
-}
-
-fn size_of(write: &RecordWrite) -> usize {
-    // Measured on the spec, which is nearly all of a record, with room for the rest of it.
-    serde_json::to_string(&write.record.spec).map_or(MAX_BYTES, |text| text.len() + 4096)
 }
 
 fn chunk_item(id: NodeId, content: &[u8]) -> Result<Item, StoreError> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use roster_core::catalogue::{Published, Roots};
 use roster_core::lifecycle::{self, Stage};
-use roster_core::tree::{Node, NodeId, Nodes, Root};
+use roster_core::tree::{Missing, Node, NodeId, Nodes, Root};
 use roster_core::view::View;
 use roster_core::{ModelId, Policy};
 use tokio::sync::Mutex;
@@ -120,7 +120,7 @@ impl Reader {
             Err(error) => match last {
                 Some(snapshot) => {
                     tracing::warn!(%error, revision = snapshot.revision, "the published table is out of reach");
-                    Served { snapshot: loader.at_time(snapshot, now)?, source: Source::Stale }
+                    Served { snapshot: loader.at_time(&self.store, snapshot, now).await?, source: Source::Stale }
                 }
                 None => return Err(error),
             },
@@ -177,7 +177,7 @@ impl Reader {
         };
         match last {
             // An eventually consistent read may lag behind what another one has shown: never go back.
-            Some(last) if last.revision >= head.revision => loader.at_time(last, now),
+            Some(last) if last.revision >= head.revision => loader.at_time(&self.store, last, now).await,
             _ => loader.load(&self.store, &head, now).await,
         }
     }
@@ -210,9 +210,17 @@ impl Loader {
     }
 
     /// A snapshot as it is at `now`: the same one unless time has changed a model.
-    fn at_time(&mut self, snapshot: Arc<Snapshot>, now: Timestamp) -> Result<Arc<Snapshot>, StoreError> {
+    async fn at_time(
+        &mut self,
+        store: &Store,
+        snapshot: Arc<Snapshot>,
+        now: Timestamp,
+    ) -> Result<Arc<Snapshot>, StoreError> {
         if snapshot.is_current_at(now) {
             return Ok(snapshot);
+        }
+        for root in [snapshot.roots.models, snapshot.roots.tombstones] {
+            self.load_tree(store, &root).await?;
         }
         let again = self.snapshot(&snapshot, now)?;
         self.recent.retain(|other| other.revision != again.revision);
@@ -223,7 +231,12 @@ impl Loader {
     fn remember(&mut self, snapshot: Arc<Snapshot>) {
         self.recent.retain(|other| other.revision != snapshot.revision);
         self.recent.push_front(snapshot);
-        self.recent.truncate(RECENT);
+        // Pages of older revisions do not push out the newest one.
+        while self.recent.len() > RECENT {
+            let newest = self.recent.iter().map(|snapshot| snapshot.revision).max();
+            let oldest = self.recent.iter().rposition(|snapshot| Some(snapshot.revision) != newest);
+            self.recent.remove(oldest.unwrap_or(0));
+        }
         let roots: Vec<Root> =
             self.recent.iter().flat_map(|snapshot| [snapshot.roots.models, snapshot.roots.tombstones]).collect();
         self.nodes.retain_reachable(&roots);
@@ -275,7 +288,7 @@ impl Loader {
 
     fn leaves_of(&mut self, root: &Root, of: &Snapshot, now: Timestamp) -> Result<Vec<Arc<Leaf>>, StoreError> {
         let mut ids = Vec::new();
-        leaf_ids(&self.nodes, root.id, &mut ids);
+        leaf_ids(&self.nodes, root.id, &mut ids).map_err(|Missing(ids)| not_loaded(&ids))?;
         ids.into_iter().map(|id| self.leaf(id, of, now)).collect()
     }
 
@@ -291,7 +304,7 @@ impl Loader {
         let mut views = Vec::new();
         let mut next_change: Option<Timestamp> = None;
         let mut last_change = Timestamp::UNIX_EPOCH;
-        if let Ok(Node::Leaf(entries)) = self.nodes.get(id).map(Arc::as_ref) {
+        if let Node::Leaf(entries) = self.nodes.get(id).map_err(|Missing(ids)| not_loaded(&ids))?.as_ref() {
             for (_, text) in entries {
                 let published: Published = serde_json::from_str(text).map_err(|error| corrupt(error.to_string()))?;
                 let spec = &published.spec;
@@ -306,12 +319,18 @@ impl Loader {
     }
 }
 
-fn leaf_ids(nodes: &Nodes, id: NodeId, found: &mut Vec<NodeId>) {
-    match nodes.get(id).map(Arc::as_ref) {
-        Ok(Node::Inner(children)) => children.iter().for_each(|child| leaf_ids(nodes, child.id, found)),
-        Ok(Node::Leaf(entries)) if !entries.is_empty() => found.push(id),
-        Ok(Node::Leaf(_)) | Err(_) => {}
+fn leaf_ids(nodes: &Nodes, id: NodeId, found: &mut Vec<NodeId>) -> Result<(), Missing> {
+    match nodes.get(id)?.as_ref() {
+        Node::Inner(children) => children.iter().try_for_each(|child| leaf_ids(nodes, child.id, found))?,
+        Node::Leaf(entries) if !entries.is_empty() => found.push(id),
+        Node::Leaf(_) => {}
     }
+    Ok(())
+}
+
+/// A tree that is rendered is loaded before; anything else must not pass for an empty catalogue.
+fn not_loaded(ids: &[NodeId]) -> StoreError {
+    StoreError::Corrupt { key: format!("chunk#{ids:?}"), message: "it is not loaded".to_owned() }
 }
 
 impl Snapshot {

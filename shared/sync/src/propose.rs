@@ -75,7 +75,12 @@ pub fn propose(read: &ReadCommit, before: Before<'_>, nodes: &Nodes, now: Timest
     }
     let next = catalogue::edit(nodes, before.roots, &changes)?;
     let plan = Plan { steps: steps.into_values().collect() };
-    let holds = guard::holds(&plan, Live { models: before.roots.models.count }, before.policy, now);
+    let holds = guard::holds(
+        &plan,
+        Live { models: before.roots.models.count, policy_changes: read.policy.is_some() },
+        before.policy,
+        now,
+    );
     Ok(Blueprint { problems, plan, holds, next: Some(next) })
 }
 

@@ -170,7 +170,7 @@ impl Reconciler {
     ) -> Result<RunReport, SyncError> {
         let started = Instant::now();
         let store = self.store.metered();
-        let tip = self.tip(options).await?;
+        let mut tip = self.tip(options).await?;
         let mut session = self.session(&store, options).await?;
         let mut run = RunReport {
             state: State::Unchanged,
@@ -188,10 +188,20 @@ impl Reconciler {
         };
         if session.base != Some(tip) || !session.half_way.is_empty() {
             let heartbeat = if options.dry_run { None } else { Some(self.take_lease(&mut session).await?) };
-            let done = self.commits(&mut session, tip, &mut run, &mut on_commit).await;
+            let done = async {
+                if heartbeat.is_some() {
+                    // While this one waited, another worker may have gone further than the tip it knew.
+                    tip = self.tip(options).await?;
+                    run.commit = tip.to_string();
+                }
+                self.commits(&mut session, tip, &mut run, &mut on_commit).await
+            }
+            .await;
             drop(heartbeat);
-            if let Some(lease) = &session.lease {
-                store.release_lease(lease).await?;
+            if let Some(lease) = &session.lease
+                && let Err(error) = store.release_lease(lease).await
+            {
+                tracing::warn!(%error, "the lease could not be released: it ends by itself");
             }
             done?;
         }
@@ -256,7 +266,8 @@ impl Reconciler {
         let base = session.base;
         let every_commit = session.options.every_commit;
         let limit = usize::try_from(session.policy.sync.max_commits_per_run).unwrap_or(usize::MAX);
-        let jump = base.is_none() && !every_commit;
+        // Nothing moves in a dry run, so only the way to the tip as a whole can be judged.
+        let jump = base.is_none() && !every_commit || session.options.dry_run;
         let walk = match jump {
             true => Walk::Diverged,
             false => {
@@ -316,12 +327,16 @@ impl Reconciler {
             consumed: Units::default(),
             seconds: 0.0,
         };
-        if session.lease.is_some() && self.is_news(&report) {
-            let run_retention = days(session.policy.retention.run_days);
-            session.store.put_run(now, &report.commit, &report, run_retention).await?;
-        }
         report.consumed = session.store.consumed() - before;
         report.seconds = started.elapsed().as_secs_f64();
+        if session.lease.is_some() && self.is_news(&report) {
+            let run_retention = days(session.policy.retention.run_days);
+            // The commit is what it is, whether or not its record can be kept.
+            if let Err(error) = session.store.put_run(now, &report.commit, &report.shortened(), run_retention).await {
+                tracing::warn!(%error, commit = report.commit, "the record of a commit could not be kept");
+            }
+        }
+        report.consumed = session.store.consumed() - before;
         Ok(report)
     }
 
@@ -436,9 +451,6 @@ impl Reconciler {
         read: &mut ReadCommit,
     ) -> Result<HashMap<ModelId, Record>, SyncError> {
         let present: BTreeSet<ModelId> = read.proposal.present.iter().map(|sourced| sourced.model.id.clone()).collect();
-        if session.head.is_none() && session.half_way.is_empty() {
-            return Ok(HashMap::new());
-        }
         if *scope == Scope::Whole {
             let all = session.store.all_records().await?;
             for record in &all {
@@ -474,7 +486,7 @@ impl Reconciler {
         let note_of = |step: &Step, commit: &Commit| ChangeNote {
             operations: step.operations.clone(),
             actor: author(commit),
-            reason: commit.subject.clone(),
+            reason: short(&commit.subject),
             source: "git".to_owned(),
             at: commit.committed_at,
             commit: Some(commit.id.to_string()),
@@ -544,7 +556,12 @@ async fn judge(session: &mut Session, asked: &Asked, now: Timestamp) -> Result<B
 }
 
 fn author(commit: &Commit) -> String {
-    format!("{} <{}>", commit.author_name, commit.author_email)
+    short(&format!("{} <{}>", commit.author_name, commit.author_email))
+}
+
+/// The beginning of a text that Git does not bound: it is kept with every record.
+fn short(text: &str) -> String {
+    text.chars().take(500).collect()
 }
 
 fn days(days: u64) -> i64 {

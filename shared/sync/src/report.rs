@@ -80,6 +80,20 @@ pub struct CommitReport {
     pub seconds: f64,
 }
 
+/// Mistakes and reasons that the record of a commit keeps: an item has at most 400 KB.
+const KEPT: usize = 100;
+
+impl CommitReport {
+    /// The report as it is kept: with the first mistakes and reasons only.
+    #[must_use]
+    pub fn shortened(&self) -> Self {
+        let mut report = Self { plan: Plan::default(), ..self.clone() };
+        report.problems.truncate(KEPT);
+        report.holds.truncate(KEPT);
+        report
+    }
+}
+
 /// What became of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunReport {

@@ -120,3 +120,33 @@ async fn one_revision_a_response_while_a_thousand_models_change() {
     drop(host);
     tables.close().await;
 }
+
+/// Pages of older revisions push the newest one out of no memory: when time changes it, it is still whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn pinned_pages_leave_the_newest_revision_whole() {
+    let repository = TestRepository::new();
+    let tables = TestTables::embedded().await;
+    for revision in 0..7 {
+        for n in 0..40 {
+            repository.put(&model(&format!("p/m{n:02}"), |value| {
+                value["meta"]["inputCostPerMillionTokens"] = json!(revision);
+                if n == 0 {
+                    value["meta"]["sunsetDate"] = json!("2099-01-01T00:00:00Z");
+                }
+            }));
+        }
+        repository.commit("reprice all");
+        tables.sync(&repository).await;
+    }
+    let reader = roster_store::reader::Reader::new(tables.store.clone(), std::time::Duration::ZERO);
+    let before: Timestamp = "2098-12-31T00:00:00Z".parse().unwrap();
+    let after: Timestamp = "2099-01-02T00:00:00Z".parse().unwrap();
+    assert_eq!(reader.current(before).await.unwrap().snapshot.visible_count(), 40);
+    for revision in 1..=6 {
+        assert_eq!(reader.at_revision(revision, before).await.unwrap().unwrap().visible_count(), 40);
+    }
+    let newest = reader.current(after).await.unwrap().snapshot;
+    assert_eq!((newest.revision, newest.views().count(), newest.visible_count()), (7, 40, 39));
+    drop(newest);
+    tables.close().await;
+}
