@@ -1,12 +1,17 @@
 //! The history table: one entry for each change of a model.
 
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
-use roster_core::ModelId;
 use roster_core::record::HistoryEntry;
+use roster_core::{ModelId, canonical};
 
 use crate::client::{Store, StoreError, call};
 use crate::item::{Builder, Item, ItemReader};
 use crate::models::pk;
+
+/// From this length on, in bytes, an entry is stored compressed: it holds old and new, and an item has at most 400 KB.
+const LARGE: usize = 32 * 1024;
+/// No entry decompresses to more: it holds two states of a file of at most 256 KiB.
+const MAX_ENTRY: usize = 4 * 1024 * 1024;
 
 impl Store {
     /// Writes entries. An entry follows from its change alone, so writing it again changes nothing.
@@ -54,7 +59,7 @@ impl Store {
                 .map_err(call("Query"))?;
             self.meter.read(output.consumed_capacity());
             for item in output.items() {
-                entries.push(ItemReader::new(item).json("entry")?);
+                entries.push(read(item)?);
             }
             start = output.last_evaluated_key;
             if start.is_none() {
@@ -68,11 +73,49 @@ impl Store {
 fn to_item(entry: &HistoryEntry) -> Result<Item, StoreError> {
     let at = entry.change.at.to_string();
     let day = at.get(..10).unwrap_or_default().to_owned();
-    Ok(Builder::keyed(pk(&entry.model_id))
+    let text = canonical::to_string(entry).map_err(|error| corrupt(entry, &error))?;
+    let item = Builder::keyed(pk(&entry.model_id))
         .number("sk", entry.seq)
         .text("day", day)
         // The index sorts by time; the id and the seq keep entries of one instant apart.
-        .text("at", format!("{at}#{}#{}", entry.model_id, entry.seq))
-        .json("entry", entry)?
-        .build())
+        .text("at", format!("{at}#{}#{}", entry.model_id, entry.seq));
+    if text.len() < LARGE {
+        return Ok(item.text("entry", text).build());
+    }
+    let compressed = zstd::bulk::compress(text.as_bytes(), 9).map_err(|error| corrupt(entry, &error))?;
+    Ok(item.bytes("compressedEntry", compressed).build())
+}
+
+fn read(item: &Item) -> Result<HistoryEntry, StoreError> {
+    let reader = ItemReader::new(item);
+    let Ok(compressed) = reader.bytes("compressedEntry") else { return reader.json("entry") };
+    let text = zstd::bulk::decompress(compressed, MAX_ENTRY).map_err(|error| reader.corrupt(error.to_string()))?;
+    serde_json::from_slice(&text).map_err(|error| reader.corrupt(error.to_string()))
+}
+
+fn corrupt(entry: &HistoryEntry, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Corrupt { key: format!("{} {}", pk(&entry.model_id), entry.seq), message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_of_any_size_survives_the_table() {
+        for length in [10, 300_000] {
+            let changes = serde_json::json!([{"path": "/x", "old": "a".repeat(length), "new": "b".repeat(length)}]);
+            let entry: HistoryEntry = serde_json::from_value(serde_json::json!({
+                "modelId": "m", "seq": 7, "changes": changes,
+                "change": {
+                    "operations": [{"operation": "update_meta"}], "actor": "a", "reason": "r", "source": "git",
+                    "at": "2026-11-21T00:00:00Z", "revision": 3, "correlationId": "c",
+                },
+            }))
+            .unwrap();
+            let item = to_item(&entry).unwrap();
+            assert!(crate::item::size(&item) < 64 * 1024);
+            assert_eq!(read(&item).unwrap(), entry);
+        }
+    }
 }
