@@ -60,7 +60,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         )));
     }
     let store = dynamodb.store(&template).await?;
-    let env = |artifact| tables::env(&template, artifact);
+    let env = |artifact| template.env_for(artifact);
     let public = Hosted::new(roster_public::App::new(&env("public")?, store.clone())?, roster_public::FUNCTIONS);
     let events = Hosted::new(roster_events::App::new(store.clone()), roster_events::FUNCTIONS);
     let gitops: Arc<dyn Host> =

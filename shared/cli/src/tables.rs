@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use roster_events::App;
-use roster_http::Env;
 use roster_http::function::Hosted;
 use roster_local::{DataDir, DynamoDb, Hosts, LocalValues, Pump, Template};
 use roster_store::Store;
@@ -90,9 +89,4 @@ impl Tables {
         self.dynamodb.shutdown().await;
         settled
     }
-}
-
-/// The environment of functions that this process hosts.
-pub(crate) fn env(template: &Template, artifact: &str) -> Result<Env, Failure> {
-    Ok(template.env_for(artifact)?)
 }

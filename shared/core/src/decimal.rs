@@ -34,12 +34,6 @@ impl Exact {
         self.0
     }
 
-    /// A whole number.
-    #[must_use]
-    pub fn from_integer(value: u64) -> Self {
-        Self(Decimal::from(value))
-    }
-
     /// A small constant: `mantissa` divided by ten to the power `scale` (at most 28).
     #[must_use]
     pub(crate) fn from_parts(mantissa: u32, scale: u32) -> Self {

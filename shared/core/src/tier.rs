@@ -86,9 +86,6 @@ pub enum AccessStatus {
 }
 
 impl AccessStatus {
-    /// Every status, in the order of [`AccessStatus::index`].
-    pub const ALL: [Self; 3] = [Self::Allowed, Self::Restricted, Self::UpgradeRequired];
-
     /// The status's name on the wire.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -310,8 +310,7 @@ impl Nodes {
     }
 
     /// The nodes that `keys` lead to and that are not loaded, as far as the loaded ones tell.
-    #[must_use]
-    pub fn missing_for<'k>(&self, root: &Root, keys: impl Iterator<Item = &'k str>) -> Vec<NodeId> {
+    fn missing_for<'k>(&self, root: &Root, keys: impl Iterator<Item = &'k str>) -> Vec<NodeId> {
         let mut missing = HashSet::new();
         for key in keys {
             if let Err(Missing(ids)) = self.lookup(root, key) {

@@ -31,12 +31,6 @@ impl std::ops::Sub for Units {
     }
 }
 
-impl std::iter::Sum for Units {
-    fn sum<I: Iterator<Item = Self>>(units: I) -> Self {
-        units.fold(Self::default(), |sum, one| sum + one)
-    }
-}
-
 impl std::fmt::Display for Units {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} read, {} write", self.read, self.write)

@@ -9,7 +9,6 @@ mod read;
 mod reconcile;
 pub mod report;
 
-pub use propose::{Before, Blueprint, propose};
 pub use read::{ReadCommit, Scope, read};
 pub use reconcile::{Options, Reconciler, Repo, SyncError};
 pub use report::{CommitReport, RunReport, State};

@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
-use roster_core::catalogue::{self, Catalogue, Change, CorruptEntry, EditError, NextRoots, Roots};
+use roster_core::catalogue::{self, Catalogue, Change, EditError, NextRoots, Roots};
 use roster_core::guard::{self, Hold, Live};
 use roster_core::plan::{self, Desired, Plan};
 use roster_core::record::{Origin, Record};
-use roster_core::tree::{Missing, Nodes};
+use roster_core::tree::Nodes;
 use roster_core::{ModelId, Policy, Problem, validate};
 
 use crate::read::ReadCommit;
 
 /// What a commit would do, and whether it may.
 #[derive(Debug)]
-pub struct Blueprint {
+pub(crate) struct Blueprint {
     /// Every mistake; with any, the rest is empty.
     pub problems: Vec<Problem>,
     /// The steps.
@@ -27,7 +27,7 @@ pub struct Blueprint {
 
 /// What is live before a commit.
 #[derive(Clone, Copy, Debug)]
-pub struct Before<'a> {
+pub(crate) struct Before<'a> {
     /// The trees.
     pub roots: &'a Roots,
     /// The policy in force: a commit that loosens the guard is itself judged by the old one.
@@ -40,7 +40,12 @@ pub struct Before<'a> {
 ///
 /// # Errors
 /// [`EditError::Missing`] with the nodes to load before asking again.
-pub fn propose(read: &ReadCommit, before: Before<'_>, nodes: &Nodes, now: Timestamp) -> Result<Blueprint, EditError> {
+pub(crate) fn propose(
+    read: &ReadCommit,
+    before: Before<'_>,
+    nodes: &Nodes,
+    now: Timestamp,
+) -> Result<Blueprint, EditError> {
     let problems = problems(read, before.roots, nodes)?;
     if !problems.is_empty() {
         return Ok(Blueprint { problems, plan: Plan::default(), holds: Vec::new(), next: None });
@@ -87,11 +92,8 @@ pub fn propose(read: &ReadCommit, before: Before<'_>, nodes: &Nodes, now: Timest
 /// Every mistake of a commit, in its files and across them.
 fn problems(read: &ReadCommit, roots: &Roots, nodes: &Nodes) -> Result<Vec<Problem>, EditError> {
     let catalogue = Catalogue::new(nodes, roots);
-    let across: Result<Vec<Problem>, CorruptEntry> = validate::problems(&read.proposal, &catalogue);
-    match catalogue.complete() {
-        Ok(()) => {}
-        Err(Missing(ids)) => return Err(EditError::Missing(Missing(ids))),
-    }
+    let across = validate::problems(&read.proposal, &catalogue);
+    catalogue.complete()?;
     let mut problems = read.problems.clone();
     problems.extend(across?);
     problems.sort();
