@@ -25,6 +25,8 @@ fn request(id: Option<&str>, query: &[(&str, &str)], headers: HeaderMap) -> Requ
         query: query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         headers,
         body: bytes::Bytes::new(),
+        source_ip: None,
+        caller: roster_http::Caller::default(),
         request_id: "bench".to_owned(),
         now: Timestamp::now(),
     }

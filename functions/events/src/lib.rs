@@ -4,7 +4,7 @@ mod record_history;
 
 use std::sync::Arc;
 
-use roster_http::{Env, Function, Handler};
+use roster_http::{Env, Function, Gatekeeper, Handler};
 use roster_store::{Store, TableNames};
 
 /// What the functions of this artifact share.
@@ -27,6 +27,8 @@ impl App {
         Ok(Self::new(Store::from_env(TableNames::from_lookup(|name| env.required(name))?).await))
     }
 }
+
+impl Gatekeeper for App {}
 
 /// The functions of this artifact.
 pub static FUNCTIONS: &[Function<App>] = &[Function {

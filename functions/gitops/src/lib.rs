@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use roster_git::{GitError, Location, Repository};
 use roster_http::env::EnvError;
-use roster_http::{Env, Function, Handler};
+use roster_http::{Env, Function, Gatekeeper, Handler};
 use roster_store::{Store, TableNames};
 use roster_sync::{Reconciler, Repo};
 use tokio::sync::OnceCell;
@@ -71,6 +71,8 @@ impl App {
         })
     }
 }
+
+impl Gatekeeper for App {}
 
 /// The functions of this artifact.
 pub static FUNCTIONS: &[Function<App>] =

@@ -9,12 +9,11 @@ use crate::catalogue::{etag, from_source, tier_of};
 use crate::lookup;
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
-    let caller = app.authenticator.authenticate(&request)?;
     Query::of(&request).finish()?;
     let served = app.catalogue(request.now).await?;
     let name = request.path_parameter("id");
-    let view = lookup::find(&served.snapshot, name, &caller)?;
-    let tier = tier_of(&caller, &served.snapshot);
+    let view = lookup::find(&served.snapshot, name, &request.caller)?;
+    let tier = tier_of(&request.caller, &served.snapshot);
     let etag = etag(&served.snapshot, &["get-model", view.id.as_str(), tier.name()]);
     let mut reply = etag.not_modified(&request).unwrap_or_else(|| {
         let mut body = Vec::with_capacity(view.max_len());

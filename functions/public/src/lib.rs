@@ -14,14 +14,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roster_http::env::EnvError;
-use roster_http::{Authenticator, Env, Function, Handler};
+use roster_http::function::HandlerFuture;
+use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, Problem, Request};
 use roster_store::reader::Reader;
 use roster_store::{Store, TableNames};
 
 /// What the functions of this artifact share.
 pub struct App {
     reader: Reader,
-    authenticator: Authenticator,
+    gate: Gate,
 }
 
 impl App {
@@ -31,8 +32,7 @@ impl App {
     /// [`EnvError`] when a variable cannot be used.
     pub fn new(env: &Env, store: Store) -> Result<Arc<Self>, EnvError> {
         let max_staleness = Duration::from_millis(env.number("MAX_STALENESS_MS", 1000)?);
-        let authenticator = Authenticator::from_env(env)?;
-        Ok(Arc::new(Self { reader: Reader::new(store, max_staleness), authenticator }))
+        Ok(Arc::new(Self { reader: Reader::new(store, max_staleness), gate: Gate::from_env(env)? }))
     }
 
     /// An app on AWS, with the tables that the environment names.
@@ -44,12 +44,27 @@ impl App {
     }
 }
 
+impl Gatekeeper for App {
+    fn admit<'a>(&'a self, access: Access, request: &'a Request) -> HandlerFuture<'a, Result<Admission, Problem>> {
+        Box::pin(async move {
+            let policy = self.catalogue(request.now).await?.snapshot.policy.clone();
+            self.gate.admit(access, request, &policy).await
+        })
+    }
+}
+
 /// The functions of this artifact.
 pub static FUNCTIONS: &[Function<App>] = &[
     Function {
         name: "list-models",
-        handler: Handler::Http(|app, request| Box::pin(list_models::handle(app, request))),
+        handler: Handler::Http(Access::Everyone, |app, request| Box::pin(list_models::handle(app, request))),
     },
-    Function { name: "get-model", handler: Handler::Http(|app, request| Box::pin(get_model::handle(app, request))) },
-    Function { name: "health", handler: Handler::Http(|app, request| Box::pin(health::handle(app, request))) },
+    Function {
+        name: "get-model",
+        handler: Handler::Http(Access::Everyone, |app, request| Box::pin(get_model::handle(app, request))),
+    },
+    Function {
+        name: "health",
+        handler: Handler::Http(Access::Open, |app, request| Box::pin(health::handle(app, request))),
+    },
 ];

@@ -9,10 +9,9 @@ use crate::page;
 use crate::selection::Listing;
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
-    let caller = app.authenticator.authenticate(&request)?;
-    let listing = Listing::read(&request, &caller)?;
+    let listing = Listing::read(&request)?;
     let served = app.catalogue_of(listing.cursor.as_ref(), request.now).await?;
-    let tier = tier_of(&caller, &served.snapshot);
+    let tier = tier_of(&request.caller, &served.snapshot);
     let etag = etag(&served.snapshot, &["list-models", tier.name(), &listing.key()]);
     let reply = etag
         .not_modified(&request)

@@ -5,7 +5,7 @@ use roster_core::meta::Capability;
 use roster_core::tier::{AccessStatus, Tier};
 use roster_core::view::View;
 use roster_http::fingerprint::fingerprint;
-use roster_http::{Caller, Cursor, Problem, Query, Request};
+use roster_http::{Cursor, Problem, Query, Request};
 use roster_store::reader::Snapshot;
 use serde::Serialize;
 
@@ -47,7 +47,7 @@ impl<'q> Listing<'q> {
     ///
     /// # Errors
     /// 400 with every parameter that cannot be used, or 403 when one is not for this caller.
-    pub(crate) fn read(request: &'q Request, caller: &Caller) -> Result<Self, Problem> {
+    pub(crate) fn read(request: &'q Request) -> Result<Self, Problem> {
         let mut query = Query::of(request);
         let mut selection = Selection {
             provider: query.text("provider"),
@@ -60,7 +60,7 @@ impl<'q> Listing<'q> {
         let limit = query.number("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
         let cursor = query.text("cursor");
         query.finish()?;
-        if selection.archived && !caller.is_admin() {
+        if selection.archived && !request.caller.is_admin() {
             return Err(Problem::forbidden("includeArchived is for admins"));
         }
         selection.capabilities.sort_unstable();
@@ -122,13 +122,13 @@ fn by_id<'v>(
 mod tests {
     use super::*;
     use crate::testing::{get, view, view_of};
-    use roster_http::Role;
+    use roster_http::{Caller, Role};
     use serde_json::json;
 
     fn takes(target: &str, view: &View) -> bool {
-        let request = get(target);
         let admin = Caller { roles: [Role::Admin].into(), ..Caller::default() };
-        Listing::read(&request, &admin).unwrap().selection.takes(view)
+        let request = Request { caller: admin, ..get(target) };
+        Listing::read(&request).unwrap().selection.takes(view)
     }
 
     #[test]
@@ -170,9 +170,9 @@ mod tests {
         assert!(!takes("/", &view));
         assert!(!takes("/?includeArchived=false", &view));
         assert!(takes("/?includeArchived=true", &view));
-        let problem = Listing::read(&get("/?includeArchived=true"), &Caller::default()).unwrap_err();
+        let problem = Listing::read(&get("/?includeArchived=true")).unwrap_err();
         assert_eq!(problem.status(), http::StatusCode::FORBIDDEN);
-        assert!(Listing::read(&get("/?includeArchived=false"), &Caller::default()).is_ok());
+        assert!(Listing::read(&get("/?includeArchived=false")).is_ok());
     }
 
     #[test]
@@ -188,14 +188,14 @@ mod tests {
             "/?offset=10",
             "/?provider=a&provider=b",
         ] {
-            let problem = Listing::read(&get(target), &Caller::default()).unwrap_err();
+            let problem = Listing::read(&get(target)).unwrap_err();
             assert_eq!(problem.status(), http::StatusCode::BAD_REQUEST, "{target}");
         }
     }
 
     #[test]
     fn equal_selections_have_equal_fingerprints() {
-        let filters = |target: &str| Listing::read(&get(target), &Caller::default()).unwrap().filters;
+        let filters = |target: &str| Listing::read(&get(target)).unwrap().filters;
         assert_eq!(filters("/?capability=text&capability=code"), filters("/?capability=code&capability=text&limit=5"));
         assert_eq!(filters("/?includeArchived=false"), filters("/"));
         assert_ne!(filters("/?available=true"), filters("/?legacy=true"));

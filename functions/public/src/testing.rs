@@ -18,6 +18,8 @@ pub(crate) fn get(target: &str) -> Request {
         query: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         headers: HeaderMap::new(),
         body: Vec::new().into(),
+        source_ip: None,
+        caller: roster_http::Caller::default(),
         request_id: "request-1".to_owned(),
         now: Timestamp::from_second(1_800_000_000).unwrap(),
     }

@@ -95,6 +95,8 @@ impl Stack {
             query: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             headers,
             body: Vec::new().into(),
+            source_ip: None,
+            caller: roster_http::Caller::default(),
             request_id: "request-1".to_owned(),
             now: self.now,
         };

@@ -1,5 +1,7 @@
 //! What admins tune by pull request: `catalog/policy.json`. Every key has a default.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,10 @@ pub struct Policy {
     pub rollout: RolloutPolicy,
     /// How long things are kept.
     pub retention: RetentionPolicy,
+    /// How often a caller of a tier may call; a tier without an entry has no limit.
+    pub rate_limits: BTreeMap<Tier, RateLimit>,
+    /// Where readers read from while a hard-coded catalogue is left behind.
+    pub read_source: ReadSourcePolicy,
 }
 
 impl Policy {
@@ -72,6 +78,8 @@ impl Default for Policy {
             evaluation: EvaluationPolicy::default(),
             rollout: RolloutPolicy::default(),
             retention: RetentionPolicy::default(),
+            rate_limits: BTreeMap::new(),
+            read_source: ReadSourcePolicy::default(),
         }
     }
 }
@@ -224,5 +232,31 @@ pub struct RetentionPolicy {
 impl Default for RetentionPolicy {
     fn default() -> Self {
         Self { revision_days: 400, run_days: 90 }
+    }
+}
+
+/// How often one caller may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RateLimit {
+    /// Requests in a window; also how many may come at once.
+    pub requests: u64,
+    /// The window, in seconds.
+    pub window_seconds: u64,
+}
+
+/// Where readers read from while a hard-coded catalogue is left behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ReadSourcePolicy {
+    /// The percentage of callers who read from the table; the others read the catalogue bundled at build.
+    pub table_percent: u64,
+    /// The percentage of requests for which both are read and compared.
+    pub shadow_percent: u64,
+}
+
+impl Default for ReadSourcePolicy {
+    fn default() -> Self {
+        Self { table_percent: 100, shadow_percent: 0 }
     }
 }

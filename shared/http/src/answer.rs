@@ -80,15 +80,16 @@ fn payload_bytes(body: &[u8]) -> usize {
 mod tests {
     use super::*;
     use crate::function::{Function, Handler, Hosted};
+    use crate::gate::Access;
     use crate::request::tests::get;
     use http::HeaderValue;
     use std::sync::Arc;
 
     static FUNCTIONS: &[Function<()>] = &[
-        Function { name: "panics", handler: Handler::Http(|(), _| Box::pin(async { panic!("secret") })) },
+        Function { name: "panics", handler: Handler::Http(Access::Open, |(), _| Box::pin(async { panic!("secret") })) },
         Function {
             name: "echoes",
-            handler: Handler::Http(|(), request| {
+            handler: Handler::Http(Access::Open, |(), request| {
                 Box::pin(async move { Ok(Reply::json(StatusCode::OK, request.body)) })
             }),
         },

@@ -6,9 +6,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::gate::{Access, Admission, Gatekeeper};
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::request::Request;
+
+/// What answers a request.
+pub type HttpHandler<App> = for<'a> fn(&'a App, Request) -> HandlerFuture<'a, Result<Reply, Problem>>;
 
 /// A future that a handler returns.
 pub type HandlerFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -23,8 +27,8 @@ pub struct Function<App: 'static> {
 
 /// What a function is called with.
 pub enum Handler<App: 'static> {
-    /// A request through the gateway.
-    Http(for<'a> fn(&'a App, Request) -> HandlerFuture<'a, Result<Reply, Problem>>),
+    /// A request through the gateway, once its caller is known to be one of these.
+    Http(Access, HttpHandler<App>),
     /// Any other event: a schedule's, a stream's, or a direct call.
     Event(for<'a> fn(&'a App, Value) -> HandlerFuture<'a, Result<Value, EventError>>),
 }
@@ -50,7 +54,7 @@ pub struct Hosted<App: 'static> {
     functions: &'static [Function<App>],
 }
 
-impl<App: Send + Sync> Hosted<App> {
+impl<App: Gatekeeper> Hosted<App> {
     /// Hosts a registry.
     #[must_use]
     pub fn new(app: Arc<App>, functions: &'static [Function<App>]) -> Self {
@@ -62,14 +66,14 @@ impl<App: Send + Sync> Hosted<App> {
     }
 }
 
-impl<App: Send + Sync> Host for Hosted<App> {
+impl<App: Gatekeeper> Host for Hosted<App> {
     fn names(&self) -> Vec<&'static str> {
         self.functions.iter().map(|function| function.name).collect()
     }
 
     fn http(&self, name: &str, request: Request) -> Option<HandlerFuture<'_, Result<Reply, Problem>>> {
         match self.find(name)? {
-            Handler::Http(handler) => Some(handler(&self.app, request)),
+            Handler::Http(access, handler) => Some(Box::pin(guarded(&*self.app, *access, *handler, request))),
             Handler::Event(_) => None,
         }
     }
@@ -77,7 +81,22 @@ impl<App: Send + Sync> Host for Hosted<App> {
     fn event(&self, name: &str, event: Value) -> Option<HandlerFuture<'_, Result<Value, EventError>>> {
         match self.find(name)? {
             Handler::Event(handler) => Some(handler(&self.app, event)),
-            Handler::Http(_) => None,
+            Handler::Http(..) => None,
         }
+    }
+}
+
+/// Lets a request in, has it answered, and says on the reply what the gate wants the caller to know.
+async fn guarded<App: Gatekeeper>(
+    app: &App,
+    access: Access,
+    handler: HttpHandler<App>,
+    mut request: Request,
+) -> Result<Reply, Problem> {
+    let Admission { caller, headers } = app.admit(access, &request).await?;
+    request.caller = caller;
+    match handler(app, request).await {
+        Ok(reply) => Ok(reply.with_headers(headers)),
+        Err(problem) => Err(problem.with_headers(headers)),
     }
 }

@@ -14,9 +14,11 @@ use serde_json::Value;
 use tracing_subscriber::EnvFilter;
 
 use crate::answer::answer;
+use crate::auth::Caller;
 use crate::cors::Cors;
 use crate::env::{Env, EnvError};
 use crate::function::{EventError, Function, Handler, Hosted};
+use crate::gate::Gatekeeper;
 use crate::reply::Reply;
 use crate::request::Request;
 
@@ -35,7 +37,7 @@ pub fn init_logging(env: &Env) {
 ///
 /// # Errors
 /// [`EnvError`] when the environment names none of the functions, else what the runtime says.
-pub async fn run<App: Send + Sync + 'static>(
+pub async fn run<App: Gatekeeper + 'static>(
     functions: &'static [Function<App>],
     app: Arc<App>,
     env: &Env,
@@ -44,7 +46,7 @@ pub async fn run<App: Send + Sync + 'static>(
     let function = functions.iter().find(|function| function.name == name);
     match function.map(|function| &function.handler) {
         None => Err(EnvError::Invalid { name: "_HANDLER", expected: "a function of this artifact" }.into()),
-        Some(Handler::Http(_)) => {
+        Some(Handler::Http(..)) => {
             let (host, cors) = (&Hosted::new(app, functions), &Cors::from_env(env));
             let serve =
                 async |event| Ok::<_, Error>(answer(host, name, request_of(event, Timestamp::now()), cors).await);
@@ -67,9 +69,9 @@ pub async fn run<App: Send + Sync + 'static>(
 /// A request as the REST API's proxy event brings it.
 fn request_of(event: lambda_http::Request, now: Timestamp) -> Request {
     let path = event.raw_http_path().to_owned();
-    let gateway_id = match event.request_context_ref() {
-        Some(RequestContext::ApiGatewayV1(context)) => context.request_id.clone(),
-        _ => None,
+    let (gateway_id, source_ip) = match event.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => (context.request_id.clone(), context.identity.source_ip.clone()),
+        _ => (None, None),
     };
     let lambda_id = || event.lambda_context_ref().map(|context| context.request_id.clone());
     let request_id = gateway_id.or_else(lambda_id).unwrap_or_default();
@@ -88,7 +90,8 @@ fn request_of(event: lambda_http::Request, now: Timestamp) -> Request {
         _ => Bytes::new(),
     };
     let (method, headers) = (parts.method, parts.headers);
-    Request { method, path, path_parameters, query, headers, body, request_id, now }
+    let caller = Caller::default();
+    Request { method, path, path_parameters, query, headers, body, source_ip, caller, request_id, now }
 }
 
 impl IntoResponse for Reply {
@@ -125,7 +128,7 @@ mod tests {
             "pathParameters": parameters,
             "stageVariables": null,
             "requestContext": {
-                "accountId": "1", "apiId": "a", "httpMethod": "GET", "identity": {}, "path": format!("/dev{path}"),
+                "accountId": "1", "apiId": "a", "httpMethod": "GET", "identity": {"sourceIp": "192.0.2.1"}, "path": format!("/dev{path}"),
                 "protocol": "HTTP/1.1", "requestId": "request-1", "resourceId": "r",
                 "resourcePath": "/v1/models/{id+}", "stage": "dev",
             },
@@ -143,6 +146,7 @@ mod tests {
             assert_eq!(request.path_parameter("id"), "openai/gpt-5");
             assert_eq!(request.path, format!("/v1/models/{id}"));
             assert_eq!(request.request_id, "request-1");
+            assert_eq!(request.source_ip.as_deref(), Some("192.0.2.1"));
             assert_eq!(request.header("accept"), Some("application/json"));
         }
     }

@@ -94,6 +94,13 @@ impl Problem {
         self
     }
 
+    /// The problem with these headers on its reply.
+    #[must_use]
+    pub fn with_headers(mut self, headers: HeaderMap) -> Self {
+        self.0.headers.extend(headers);
+        self
+    }
+
     /// The status it is answered with.
     #[must_use]
     pub fn status(&self) -> StatusCode {

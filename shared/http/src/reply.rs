@@ -28,6 +28,13 @@ impl Reply {
         Self { status, headers: HeaderMap::new(), body: Bytes::new() }
     }
 
+    /// The reply with these headers set.
+    #[must_use]
+    pub fn with_headers(mut self, headers: HeaderMap) -> Self {
+        self.headers.extend(headers);
+        self
+    }
+
     /// The reply with a header set.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
 
+use crate::auth::Caller;
+
 /// A request, whichever gateway it came through.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -21,6 +23,10 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// Where the request comes from, as the gateway sees it.
+    pub source_ip: Option<String>,
+    /// Who calls; anonymous until the gate has looked.
+    pub caller: Caller,
     /// The gateway's id of this request, for logs and error reports.
     pub request_id: String,
     /// When the request came in.
@@ -56,6 +62,8 @@ pub(crate) mod tests {
             query: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            source_ip: None,
+            caller: Caller::default(),
             request_id: "request-1".to_owned(),
             now: Timestamp::from_second(1_800_000_000).unwrap(),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use jiff::Timestamp;
-use roster_http::{Cors, Problem, Reply, Request};
+use roster_http::{Caller, Cors, Problem, Reply, Request};
 use tokio::net::TcpListener;
 
 use crate::hosts::{CallError, Callee, Hosts};
@@ -92,8 +92,8 @@ async fn accept(listener: TcpListener, service: Arc<Service>, stop: Stop) {
             () = stop.requested() => break,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             // Too many open files, say: what is open may close meanwhile.
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -104,7 +104,7 @@ async fn accept(listener: TcpListener, service: Arc<Service>, stop: Stop) {
         let service = Arc::clone(&service);
         let serve = service_fn(move |request| {
             let service = Arc::clone(&service);
-            async move { Ok::<_, Infallible>(service.serve(request).await) }
+            async move { Ok::<_, Infallible>(service.serve(request, peer.ip()).await) }
         });
         let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), serve);
         let connection = connections.watch(connection);
@@ -122,12 +122,12 @@ async fn accept(listener: TcpListener, service: Arc<Service>, stop: Stop) {
 
 impl Service {
     /// Answers a request, and logs it.
-    async fn serve(&self, request: http::Request<Incoming>) -> http::Response<Full<Bytes>> {
+    async fn serve(&self, request: http::Request<Incoming>, peer: IpAddr) -> http::Response<Full<Bytes>> {
         let started = Instant::now();
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let request_id = format!("{:x}-{number:x}", Timestamp::now().as_microsecond());
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let reply = self.reply(request, &request_id).await;
+        let reply = self.reply(request, peer, &request_id).await;
         let reply = reply.unwrap_or_else(|problem| problem.into_reply(&request_id));
         let (status, bytes) = (reply.status.as_u16(), reply.body.len());
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -135,7 +135,7 @@ impl Service {
         response(reply, &method, &request_id)
     }
 
-    async fn reply(&self, request: http::Request<Incoming>, request_id: &str) -> Result<Reply, Problem> {
+    async fn reply(&self, request: http::Request<Incoming>, peer: IpAddr, request_id: &str) -> Result<Reply, Problem> {
         let (parts, body) = request.into_parts();
         let found = self.router.find(&parts.method, parts.uri.path());
         let mut request = Request {
@@ -146,6 +146,8 @@ impl Service {
             query: query(parts.uri.query().unwrap_or_default()),
             headers: parts.headers,
             body: Bytes::new(),
+            source_ip: Some(peer.to_string()),
+            caller: Caller::default(),
             request_id: request_id.to_owned(),
             now: Timestamp::now(),
         };

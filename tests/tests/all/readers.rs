@@ -24,6 +24,8 @@ async fn get(host: &dyn Host, function: &str, id: Option<&str>, query: &[(&str, 
         query: query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         headers: HeaderMap::new(),
         body: bytes::Bytes::new(),
+        source_ip: None,
+        caller: roster_http::Caller::default(),
         request_id: "test".to_owned(),
         now: Timestamp::now(),
     };

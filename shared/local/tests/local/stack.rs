@@ -39,13 +39,13 @@ async fn streams_and_schedules_call_functions_until_the_shutdown() {
 
 #[tokio::test]
 async fn functions_and_template_must_be_the_same() {
-    static STRAY: &[Function<()>] =
-        &[Function { name: "stray", handler: Handler::Event(|(), _| Box::pin(async { Ok(().into()) })) }];
+    static STRAY: &[Function<Toy>] =
+        &[Function { name: "stray", handler: Handler::Event(|_, _| Box::pin(async { Ok(().into()) })) }];
     let toys = || hosts(&Arc::default());
     let (mut fewer, mut more) = (template(), template());
     fewer.functions.retain(|function| function.name != "sync");
     more.functions[0].name = "unheard-of".to_owned();
-    let stray = Hosts::new(vec![Arc::new(Hosted::new(Arc::new(()), STRAY))]);
+    let stray = Hosts::new(vec![Arc::new(Hosted::new(Arc::new(Toy::default()), STRAY))]);
     assert_eq!(toys().check(&template()), Ok(()));
     assert_eq!(toys().check(&fewer), Err(HostError::Undeclared("sync".to_owned())));
     assert!(matches!(toys().check(&more), Err(HostError::Undeclared(_))));

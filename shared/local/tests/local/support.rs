@@ -8,7 +8,8 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::AttributeValue;
 use http::StatusCode;
 use roster_http::function::EventError;
-use roster_http::{Function, Handler, Hosted, Problem, Reply, Request};
+use roster_http::function::HandlerFuture;
+use roster_http::{Access, Admission, Function, Gatekeeper, Handler, Hosted, Problem, Reply, Request};
 use roster_local::{Hosts, LocalValues, Template};
 use serde_json::{Value, json};
 
@@ -23,10 +24,22 @@ pub(crate) struct Toy {
     pub(crate) refused: Mutex<usize>,
 }
 
+impl Gatekeeper for Toy {
+    fn admit<'a>(&'a self, _: Access, _: &'a Request) -> HandlerFuture<'a, Result<Admission, Problem>> {
+        Box::pin(async { Ok(Admission::default()) })
+    }
+}
+
 pub(crate) static FUNCTIONS: &[Function<Toy>] = &[
-    Function { name: "health", handler: Handler::Http(|_, request| Box::pin(async { Ok(echo(request)) })) },
-    Function { name: "list-models", handler: Handler::Http(|_, request| Box::pin(async { Ok(echo(request)) })) },
-    Function { name: "get-model", handler: Handler::Http(|_, request| Box::pin(model(request))) },
+    Function {
+        name: "health",
+        handler: Handler::Http(Access::Open, |_, request| Box::pin(async { Ok(echo(request)) })),
+    },
+    Function {
+        name: "list-models",
+        handler: Handler::Http(Access::Open, |_, request| Box::pin(async { Ok(echo(request)) })),
+    },
+    Function { name: "get-model", handler: Handler::Http(Access::Open, |_, request| Box::pin(model(request))) },
     Function { name: "sync", handler: Handler::Event(|toy, event| Box::pin(async { Ok(tick(toy, event)) })) },
     Function {
         name: "record-history",
@@ -77,12 +90,15 @@ fn record(toy: &Toy, event: &Value) -> Result<Value, EventError> {
     Ok(json!({"batchItemFailures": []}))
 }
 
+/// The real template, as far as there are toys for its functions.
 pub(crate) fn template() -> Template {
-    Template::load(&LocalValues {
+    let mut template = Template::load(&LocalValues {
         parameters: BTreeMap::from([("AllowedOrigins".to_owned(), "https://a.example".to_owned())]),
         ..LocalValues::default()
     })
-    .unwrap()
+    .unwrap();
+    template.functions.retain(|function| FUNCTIONS.iter().any(|toy| toy.name == function.name));
+    template
 }
 
 pub(crate) fn hosts(toy: &Arc<Toy>) -> Hosts {
