@@ -3,4 +3,5 @@
 
 pub mod proxy;
 pub mod repository;
+pub mod stack;
 pub mod tables;

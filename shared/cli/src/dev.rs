@@ -62,12 +62,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let store = dynamodb.store(&template).await?;
     let env = |artifact| template.env_for(artifact);
     let public = Hosted::new(roster_public::App::new(&env("public")?, store.clone())?, roster_public::FUNCTIONS);
+    let admin = Hosted::new(roster_admin::App::new(&env("admin")?, store.clone())?, roster_admin::FUNCTIONS);
     let events = Hosted::new(roster_events::App::new(store.clone()), roster_events::FUNCTIONS);
     let gitops: Arc<dyn Host> =
         Arc::new(Hosted::new(roster_gitops::App::new(&env("gitops")?, store.clone())?, roster_gitops::FUNCTIONS));
     let stack = Stack::start(StackOptions {
         dynamodb,
-        hosts: Hosts::new(vec![Arc::new(public), Arc::new(events), gitops.clone()]),
+        hosts: Hosts::new(vec![Arc::new(public), Arc::new(admin), Arc::new(events), gitops.clone()]),
         template,
         store,
         port: arguments.port,

@@ -150,6 +150,12 @@ impl<'a> Catalogue<'a> {
         found.map(|text| read::<Published>(id, &text).map(|published| published.spec)).transpose()
     }
 
+    /// Whether a model had this id whose file is gone: the id stays its own.
+    #[must_use]
+    pub fn is_removed(&self, id: &str) -> bool {
+        self.noting(self.nodes.lookup(&self.roots.tombstones, id)).flatten().is_some()
+    }
+
     /// Who holds a name, letter case aside.
     ///
     /// # Errors

@@ -54,7 +54,7 @@ impl fmt::Display for Problem {
 }
 
 /// A file that is JSON, with its text kept to tell places.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Document {
     path: Arc<str>,
     text: Arc<str>,
@@ -111,6 +111,11 @@ impl Document {
     #[must_use]
     pub fn value(&self) -> &Value {
         &self.value
+    }
+
+    /// Takes a key out of an object; mistakes elsewhere keep their places.
+    pub fn take(&mut self, key: &str) -> Option<Value> {
+        self.value.as_object_mut().and_then(|object| object.remove(key))
     }
 
     /// A mistake at a place of this document; where the place does not exist, its nearest parent.

@@ -5,6 +5,8 @@
 
 pub mod canonical;
 pub mod catalogue;
+#[cfg(feature = "schema")]
+pub mod command;
 pub mod decimal;
 pub mod diff;
 pub mod document;
@@ -15,6 +17,7 @@ pub mod model;
 pub mod plan;
 pub mod policy;
 pub mod price;
+pub mod propose;
 pub mod record;
 #[cfg(feature = "schema")]
 pub mod schema;

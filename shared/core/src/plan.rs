@@ -81,6 +81,15 @@ impl fmt::Display for Operation {
     }
 }
 
+/// On whose behalf models change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// The repository's: what it describes is its own from then on.
+    Git,
+    /// The admin API's, on models that it owns.
+    Api,
+}
+
 /// What one model shall be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Desired {
@@ -140,7 +149,7 @@ impl Plan {
 
 /// What it takes to bring one model to what it shall be; `None` when it is so already.
 #[must_use]
-pub fn step(id: &ModelId, current: Option<&Record>, desired: &Desired) -> Option<Step> {
+pub fn step(id: &ModelId, current: Option<&Record>, desired: &Desired, asker: Asker) -> Option<Step> {
     let before = current.map(|record| &record.spec);
     let was_tombstone = current.is_some_and(|record| record.tombstone);
     let (after, tombstone) = match (desired, current) {
@@ -158,7 +167,7 @@ pub fn step(id: &ModelId, current: Option<&Record>, desired: &Desired) -> Option
         None => vec![Operation::Create],
         Some(before) => between(before, was_tombstone, &after, tombstone),
     };
-    if !tombstone && matches!(current, Some(Record { origin: Origin::Api(_), .. })) {
+    if asker == Asker::Git && !tombstone && matches!(current, Some(Record { origin: Origin::Api(_), .. })) {
         operations.insert(0, Operation::Adopt);
     }
     if operations.is_empty() {
@@ -264,7 +273,7 @@ mod tests {
             revision: 1,
             correlation_id: String::new(),
         };
-        Record { spec, origin, seq: 1, tombstone, change, created_at: at }
+        Record { spec, origin, seq: 1, tombstone, change, archived: None, created_at: at }
     }
 
     fn git() -> Origin {
@@ -282,7 +291,12 @@ mod tests {
     fn names(before: &Model, change: impl FnOnce(&mut Model)) -> Vec<String> {
         let mut after = before.clone();
         change(&mut after);
-        let step = step(&before.id, Some(&record(before.clone(), false, git())), &Desired::Present(Box::new(after)));
+        let step = step(
+            &before.id,
+            Some(&record(before.clone(), false, git())),
+            &Desired::Present(Box::new(after)),
+            Asker::Git,
+        );
         step.map_or(Vec::new(), |step| step.operations.iter().map(ToString::to_string).collect())
     }
 
@@ -332,25 +346,28 @@ mod tests {
     #[test]
     fn a_removed_file_is_an_archive_and_its_return_an_unarchive() {
         let live = record(model("m"), false, git());
-        let removed = step(&live.spec.id, Some(&live), &Desired::Absent).unwrap();
+        let removed = step(&live.spec.id, Some(&live), &Desired::Absent, Asker::Git).unwrap();
         assert_eq!(removed.operations, [Operation::Archive]);
         assert!(removed.tombstone && removed.after.is_archived && !removed.after.is_available);
         let grave = record(removed.after, true, git());
-        assert_eq!(step(&live.spec.id, Some(&grave), &Desired::Absent), None);
-        let back = step(&live.spec.id, Some(&grave), &Desired::Present(Box::new(model("m")))).unwrap();
+        assert_eq!(step(&live.spec.id, Some(&grave), &Desired::Absent, Asker::Git), None);
+        let back = step(&live.spec.id, Some(&grave), &Desired::Present(Box::new(model("m"))), Asker::Git).unwrap();
         assert_eq!(back.operations, [Operation::Unarchive]);
         assert_eq!(back.after, model("m"));
         let archived = Model { is_archived: true, is_available: false, ..model("m") };
-        let back = step(&live.spec.id, Some(&grave), &Desired::Present(Box::new(archived))).unwrap();
+        let back = step(&live.spec.id, Some(&grave), &Desired::Present(Box::new(archived)), Asker::Git).unwrap();
         assert_eq!(back.operations, [Operation::Unarchive], "the tombstone goes even when the model stays archived");
     }
 
     #[test]
     fn a_file_adopts_what_the_api_made() {
         let owned = record(model("m"), false, Origin::Api("ann".to_owned()));
-        let adopted = step(&owned.spec.id, Some(&owned), &Desired::Present(Box::new(model("m")))).unwrap();
+        let adopted = step(&owned.spec.id, Some(&owned), &Desired::Present(Box::new(model("m"))), Asker::Git).unwrap();
         assert_eq!(adopted.operations, [Operation::Adopt]);
-        assert_eq!(step(&owned.spec.id, Some(&owned), &Desired::Absent), None);
-        assert_eq!(step(&owned.spec.id, None, &Desired::Absent), None);
+        assert_eq!(step(&owned.spec.id, Some(&owned), &Desired::Absent, Asker::Git), None);
+        let edited = Model { name: "other".to_owned(), ..model("m") };
+        let edited = step(&owned.spec.id, Some(&owned), &Desired::Present(Box::new(edited)), Asker::Api).unwrap();
+        assert_eq!(edited.operations, [Operation::UpdateMeta]);
+        assert_eq!(step(&owned.spec.id, None, &Desired::Absent, Asker::Git), None);
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diff::{self, FieldChange};
 use crate::model::{Model, ModelId};
-use crate::plan::Operation;
+use crate::plan::{Operation, Step};
 
 /// Who answers for a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,8 +75,45 @@ pub struct Record {
     pub tombstone: bool,
     /// The change that made it so.
     pub change: ChangeNote,
+    /// How it came to be archived, while it is.
+    pub archived: Option<Archival>,
     /// When the id first appeared.
     pub created_at: Timestamp,
+}
+
+/// How a model came to be archived.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Archival {
+    /// Who archived it.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Record {
+    /// The record after a step.
+    #[must_use]
+    pub fn after(old: Option<&Self>, step: &Step, origin: Origin, change: ChangeNote) -> Self {
+        let before = old.and_then(|old| old.archived.clone());
+        let is_archived = step.after.is_archived || step.tombstone;
+        let now = || Archival { actor: change.actor.clone(), reason: change.reason.clone(), at: change.at };
+        let archived = match step.operations.contains(&Operation::Archive) {
+            true => Some(now()),
+            false => is_archived.then(|| before.unwrap_or_else(now)),
+        };
+        Self {
+            spec: step.after.clone(),
+            origin,
+            seq: old.map_or(1, |old| old.seq + 1),
+            tombstone: step.tombstone,
+            created_at: old.map_or(change.at, |old| old.created_at),
+            archived,
+            change,
+        }
+    }
 }
 
 /// One entry of the history table: one change of one model.

@@ -58,8 +58,20 @@ pub fn read_model(path: &str, bytes: &[u8]) -> Result<SourcedModel, Vec<Problem>
         return Err(vec![problem]);
     }
     let document = Document::parse(path, bytes)?;
-    let mut problems = crate::schema::problems(crate::schema::Kind::Model, &document);
-    problems.extend(path_problems(&document));
+    let paths = path_problems(&document);
+    match (read_body(document), paths) {
+        (Ok(sourced), paths) if paths.is_empty() => Ok(sourced),
+        (read, paths) => Err(read.err().into_iter().flatten().chain(paths).collect()),
+    }
+}
+
+/// Reads a model that has no file, and checks every rule that looks at this document alone.
+///
+/// # Errors
+/// Every mistake in the document.
+#[cfg(feature = "schema")]
+pub fn read_body(document: Document) -> Result<SourcedModel, Vec<Problem>> {
+    let problems = crate::schema::problems(crate::schema::Kind::Model, &document);
     if !problems.is_empty() {
         return Err(problems);
     }

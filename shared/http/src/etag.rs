@@ -1,6 +1,6 @@
 //! Conditional requests (RFC 9110, section 13).
 
-use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, VARY};
+use http::header::{CACHE_CONTROL, ETAG, IF_MATCH, IF_NONE_MATCH, VARY};
 use http::{HeaderValue, StatusCode};
 
 use crate::fingerprint::fingerprint;
@@ -24,6 +24,30 @@ impl ETag {
         self.is_known_to(request).then(|| Reply::empty(StatusCode::NOT_MODIFIED).with_etag(self))
     }
 
+    /// The tag as it stands in a header, quotes included.
+    #[must_use]
+    pub fn quoted(&self) -> String {
+        format!("\"{}\"", self.0)
+    }
+
+    /// Whether one of these tags is what a request's `If-Match` asks for; so it is when the request has none.
+    ///
+    /// The comparison is the strong one (RFC 9110, section 13.1.1): a tag marked as weak never matches.
+    #[must_use]
+    pub fn any_matches(tags: &[Self], request: &Request) -> bool {
+        let mut fields = request.headers.get_all(IF_MATCH).into_iter().peekable();
+        if fields.peek().is_none() {
+            return true;
+        }
+        fields.filter_map(|field| field.to_str().ok()).any(|field| {
+            field.trim() == "*"
+                || tags.iter().any(|tag| {
+                    let quoted = tag.quoted();
+                    field.match_indices(&quoted).any(|(at, _)| !field[..at].ends_with("W/"))
+                })
+        })
+    }
+
     fn is_known_to(&self, request: &Request) -> bool {
         let fields = request.headers.get_all(IF_NONE_MATCH).into_iter().filter_map(|field| field.to_str().ok());
         // The comparison is the weak one: a gateway that compresses may have marked the tag as weak.
@@ -31,7 +55,7 @@ impl ETag {
     }
 
     fn to_header(&self) -> Option<HeaderValue> {
-        HeaderValue::try_from(format!("\"{}\"", self.0)).ok()
+        HeaderValue::try_from(self.quoted()).ok()
     }
 }
 
@@ -83,6 +107,21 @@ mod tests {
         }
         assert!(!is_304(&etag, &[]));
         assert_ne!(etag, ETag::of(["13", "free"]));
+    }
+
+    #[test]
+    fn if_match() {
+        let (tag, other) = (ETag::of(["12"]), ETag::of(["13"]));
+        let matches = |field: Option<&str>| {
+            let mut request = get("/");
+            request.headers.extend(field.map(|field| (IF_MATCH, HeaderValue::from_str(field).unwrap())));
+            ETag::any_matches(std::slice::from_ref(&tag), &request)
+        };
+        assert!(matches(None) && matches(Some("*")) && matches(Some(&tag.quoted())));
+        assert!(matches(Some(&format!("{}, {}", other.quoted(), tag.quoted()))));
+        for no in [other.quoted(), format!("W/{}", tag.quoted()), tag.0.clone(), String::new()] {
+            assert!(!matches(Some(&no)), "{no}");
+        }
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Store {
             .client
             .update_item()
             .table_name(&self.tables.runtime)
-            .set_key(Some(key(PK, Some("lease"))))
+            .set_key(Some(lease_key()))
             .update_expression("SET #owner = :owner, #until = :until ADD fence :one")
             .condition_expression("attribute_not_exists(#until) OR #until <= :now OR #owner = :owner")
             .expression_attribute_names("#owner", "owner")
@@ -113,7 +113,7 @@ impl Store {
             .client
             .update_item()
             .table_name(&self.tables.runtime)
-            .set_key(Some(key(PK, Some("lease"))))
+            .set_key(Some(lease_key()))
             .update_expression("SET #until = :until")
             .condition_expression("fence = :fence AND #until > :zero")
             .expression_attribute_names("#until", "until")
@@ -184,12 +184,29 @@ impl Store {
         Action::delete("intent", &self.tables.runtime, key(PK, Some("intent")))
     }
 
+    /// The check that makes a transaction void while anybody holds the lease.
+    pub(crate) fn unlocked_action(&self, now: Timestamp) -> Result<Action, StoreError> {
+        let values: Item = Builder::default().number(":now", now.as_millisecond()).build();
+        let condition = Condition { expression: "attribute_not_exists(#until) OR #until <= :now", values };
+        Action::check("a sync is at work", &self.tables.runtime, lease_key(), condition, Some(("#until", "until")))
+    }
+
     /// The check that makes a transaction void once the lease is lost.
     pub(crate) fn fence_action(&self, lease: &Lease) -> Result<Action, StoreError> {
         let values: Item = Builder::default().number(":fence", lease.fence).build();
         let condition = Condition { expression: "fence = :fence", values };
-        Action::check("the lease was lost", &self.tables.runtime, key(PK, Some("lease")), condition)
+        Action::check("the lease was lost", &self.tables.runtime, lease_key(), condition, None)
     }
+}
+
+pub(crate) fn lease_key() -> Item {
+    key(PK, Some("lease"))
+}
+
+/// Whether a lease item says that somebody holds it.
+pub(crate) fn is_held(item: &Item, now: Timestamp) -> bool {
+    let until = item.get("until").and_then(|until| until.as_n().ok()).and_then(|until| until.parse::<i64>().ok());
+    until.is_some_and(|until| until > now.as_millisecond())
 }
 
 fn end_of(now: Timestamp, ttl: Duration) -> i64 {

@@ -5,6 +5,7 @@
 
 mod batch;
 pub mod client;
+pub mod edits;
 pub mod history;
 mod item;
 pub mod lease;

@@ -72,15 +72,19 @@ pub(crate) fn pk(id: &ModelId) -> String {
 }
 
 pub(crate) fn to_item(record: &Record) -> Result<Item, StoreError> {
-    Ok(Builder::keyed(pk(&record.spec.id))
+    let item = Builder::keyed(pk(&record.spec.id))
         .text("sk", "model")
         .json("spec", &record.spec)?
         .json("origin", &record.origin)?
         .json("change", &record.change)?
         .number("seq", record.seq)
         .flag("tombstone", record.tombstone)
-        .text("createdAt", record.created_at.to_string())
-        .build())
+        .text("createdAt", record.created_at.to_string());
+    Ok(match &record.archived {
+        Some(archived) => item.json("archived", archived)?,
+        None => item,
+    }
+    .build())
 }
 
 pub(crate) fn read(item: &Item) -> Result<Record, StoreError> {
@@ -91,6 +95,7 @@ pub(crate) fn read(item: &Item) -> Result<Record, StoreError> {
         change: reader.json("change")?,
         seq: reader.number("seq")?,
         tombstone: reader.flag("tombstone")?,
+        archived: if item.contains_key("archived") { Some(reader.json("archived")?) } else { None },
         created_at: reader.text("createdAt")?.parse().map_err(|error| reader.corrupt(format!("createdAt: {error}")))?,
     })
 }

@@ -209,7 +209,7 @@ impl Store {
     }
 
     /// The action for one record, and its size in bytes.
-    fn record_action(&self, write: &RecordWrite) -> Result<(Action, usize), StoreError> {
+    pub(crate) fn record_action(&self, write: &RecordWrite) -> Result<(Action, usize), StoreError> {
         let what = format!("model {}", write.record.spec.id);
         let condition = match write.read_seq {
             None => Condition { expression: "attribute_not_exists(pk)", values: Item::new() },
@@ -221,7 +221,7 @@ impl Store {
     }
 
     /// The head's step to a revision, and the manifest that is kept of it.
-    fn flip_actions(&self, publication: &Publication<'_>) -> Result<Vec<Action>, StoreError> {
+    pub(crate) fn flip_actions(&self, publication: &Publication<'_>) -> Result<Vec<Action>, StoreError> {
         let Publication { previous, next, retention_seconds, .. } = publication;
         let manifest = |pk: String| Builder::keyed(pk).number("revision", next.revision).json("manifest", next);
         let condition = match previous {

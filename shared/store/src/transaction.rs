@@ -48,12 +48,20 @@ impl Action {
         Ok(Self { what: what.into(), write: TransactWriteItem::builder().put(put).build() })
     }
 
-    pub(crate) fn check(what: &str, table: &str, key: Item, condition: Condition) -> Result<Self, StoreError> {
+    /// A condition alone; `name` stands in it for an attribute whose name is one of DynamoDB's own words.
+    pub(crate) fn check(
+        what: &str,
+        table: &str,
+        key: Item,
+        condition: Condition,
+        name: Option<(&str, &str)>,
+    ) -> Result<Self, StoreError> {
         let check = ConditionCheck::builder()
             .table_name(table)
             .set_key(Some(key))
             .condition_expression(condition.expression)
             .set_expression_attribute_values(Some(condition.values))
+            .set_expression_attribute_names(name.map(|(short, name)| [(short.to_owned(), name.to_owned())].into()))
             .build()
             .map_err(call("TransactWriteItems"))?;
         Ok(Self { what: what.to_owned(), write: TransactWriteItem::builder().condition_check(check).build() })

@@ -4,7 +4,6 @@
 //! the branch itself, so lost, repeated and reordered calls change nothing but when it looks.
 
 pub mod offline;
-mod propose;
 mod read;
 mod reconcile;
 pub mod report;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use roster_core::catalogue::{self, Change, EditError, Roots};
 use roster_core::guard::Hold;
 use roster_core::plan::Plan;
+use roster_core::propose::{Before, propose};
 use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
 use roster_core::tree::Nodes;
 use roster_core::validate::CATALOG;
@@ -13,7 +14,6 @@ use roster_core::{ModelId, Problem};
 use roster_git::{Commit, CommitId, Repository};
 use serde::Serialize;
 
-use crate::propose::{Before, propose};
 use crate::read::{ReadCommit, Scope, read};
 use crate::reconcile::SyncError;
 
@@ -65,7 +65,7 @@ pub fn plan_between(
     let policy = live.policy.flatten().unwrap_or_default();
     let change = read(repository, &Scope::Since(vec![base]), head)?;
     let before = Before { roots: &roots, policy: &policy, records: &records };
-    let blueprint = propose(&change, before, &nodes, now)?;
+    let blueprint = propose(change.asked(), before, &nodes, now)?;
     let tree = repository.subtree(head, CATALOG)?.map(|tree| tree.to_string());
     let hash = blueprint.plan.hash(Some(&base.to_string()), tree.as_deref(), 0).map_err(EditError::Json)?;
     Ok(OfflinePlan {
@@ -101,7 +101,15 @@ fn records_of(live: &ReadCommit, commit: &Commit) -> HashMap<ModelId, Record> {
             revision: 0,
             correlation_id: String::new(),
         };
-        Record { spec: spec.clone(), origin, seq: 1, tombstone: false, change, created_at: commit.committed_at }
+        Record {
+            spec: spec.clone(),
+            origin,
+            seq: 1,
+            tombstone: false,
+            change,
+            archived: None,
+            created_at: commit.committed_at,
+        }
     };
     let present = live.proposal.present.iter();
     present

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use roster_core::document::{self, Problem};
+use roster_core::plan::Asker;
+use roster_core::propose::Asked;
 use roster_core::validate::{self, CATALOG, FileRole, Proposal};
 use roster_core::{ModelId, Policy};
 use roster_git::{Blob, BlobId, ChangeKind, CommitId, Entry, EntryKind, GitError, Repository};
@@ -72,6 +74,13 @@ pub fn read(repository: &Repository, scope: &Scope, commit: CommitId) -> Result<
 }
 
 impl ReadCommit {
+    /// What it asks for, to be judged.
+    #[must_use]
+    pub fn asked(&self) -> Asked<'_> {
+        let (proposal, problems) = (&self.proposal, self.problems.as_slice());
+        Asked { proposal, problems, policy_changes: self.policy.is_some(), asker: Asker::Git }
+    }
+
     fn model(
         &mut self,
         repository: &Repository,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use roster_core::catalogue::{EditError, NextRoots, Roots};
 use roster_core::plan::{Plan, Step};
+use roster_core::propose::{Before, Blueprint, propose};
 use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
 use roster_core::tree::{Missing, NodeId, Nodes};
 use roster_core::validate::CATALOG;
@@ -17,7 +18,6 @@ use roster_store::lease::Cursor;
 use roster_store::models::RecordWrite;
 use roster_store::{Lease, Manifest, Publication, Store, StoreError, Units};
 
-use crate::propose::{Before, Blueprint, propose};
 use crate::read::{ReadCommit, Scope, read};
 use crate::report::{CommitReport, RunReport, State};
 
@@ -504,24 +504,16 @@ impl Reconciler {
                 (None, Some(Origin::Git(origin))) => origin.blob.clone(),
                 (None, _) => String::new(),
             };
-            writes.push(RecordWrite {
-                read_seq: old.map(|old| old.seq),
-                record: Record {
-                    spec: step.after.clone(),
-                    origin: Origin::Git(GitOrigin {
-                        repository: self.repo.name.to_string(),
-                        path,
-                        blob,
-                        commit: by.id.to_string(),
-                        pull_request: by.pull_request,
-                        author: author(by),
-                    }),
-                    seq: old.map_or(1, |old| old.seq + 1),
-                    tombstone: step.tombstone,
-                    change: note_of(step, by),
-                    created_at: old.map_or(by.committed_at, |old| old.created_at),
-                },
+            let origin = Origin::Git(GitOrigin {
+                repository: self.repo.name.to_string(),
+                path,
+                blob,
+                commit: by.id.to_string(),
+                pull_request: by.pull_request,
+                author: author(by),
             });
+            let record = Record::after(old, step, origin, note_of(step, by));
+            writes.push(RecordWrite { read_seq: old.map(|old| old.seq), record });
         }
         Ok(writes)
     }
@@ -547,7 +539,7 @@ async fn judge(session: &mut Session, asked: &Asked, now: Timestamp) -> Result<B
     let roots = session.roots();
     loop {
         let before = Before { roots: &roots, policy: &session.policy, records: &asked.records };
-        match propose(&asked.read, before, &session.nodes, now) {
+        match propose(asked.read.asked(), before, &session.nodes, now) {
             Ok(blueprint) => return Ok(blueprint),
             Err(EditError::Missing(Missing(ids))) => session.store.load_nodes(&ids, &mut session.nodes).await?,
             Err(error) => return Err(error.into()),

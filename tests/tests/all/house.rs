@@ -3,12 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 
-use roster_http::Env;
-use roster_http::function::Hosted;
-use roster_local::{Hosts, LocalValues, Template};
-use roster_store::{Store, TableNames};
+use roster_local::Hosts;
+use roster_tests::stack::{hosts, unconnected};
 use serde_json::Value;
 
 /// The direct dependencies of each crate of the workspace, tests' own left out.
@@ -31,7 +28,7 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         .collect()
 }
 
-/// Dependencies point one way: functions, cli, local -> http, sync -> store, git -> core.
+/// Dependencies point one way: functions, cli, local -> http, sync, edit -> store, git -> core.
 #[test]
 fn dependencies_point_one_way() {
     let all = dependencies();
@@ -45,6 +42,8 @@ fn dependencies_point_one_way() {
     assert_eq!(ours("roster-sync"), ["roster-core", "roster-git", "roster-store"]);
     assert_eq!(ours("roster-local"), ["roster-http", "roster-store"]);
     assert_eq!(ours("roster-public"), ["roster-core", "roster-http", "roster-store"]);
+    assert_eq!(ours("roster-edit"), ["roster-core", "roster-store"]);
+    assert_eq!(ours("roster-admin"), ["roster-core", "roster-edit", "roster-http", "roster-store"]);
     assert_eq!(ours("roster-events"), ["roster-core", "roster-http", "roster-store"]);
     assert_eq!(ours("roster-gitops"), ["roster-git", "roster-http", "roster-store", "roster-sync"]);
 }
@@ -72,24 +71,15 @@ fn one_crate_knows_each_outside_world() {
 /// The template and the registries name the same functions, and every variable it sets is read somewhere.
 #[tokio::test]
 async fn the_template_and_the_code_belong_together() {
-    let parameters = BTreeMap::from([("RepositoryUrl".to_owned(), ".".to_owned())]);
-    let template = Template::load(&LocalValues { parameters, environment: BTreeMap::new() }).unwrap();
-    let env = |artifact: &str| -> Env { template.env_for(artifact).unwrap() };
-    let names = TableNames::from_lookup(|name| env("public").required(name).map(|_| "t")).unwrap();
-    let store = Store::local("http://127.0.0.1:1", names);
-    let hosts = Hosts::new(vec![
-        Arc::new(Hosted::new(
-            roster_public::App::new(&env("public"), store.clone()).unwrap(),
-            roster_public::FUNCTIONS,
-        )),
-        Arc::new(Hosted::new(roster_events::App::new(store.clone()), roster_events::FUNCTIONS)),
-        Arc::new(Hosted::new(roster_gitops::App::new(&env("gitops"), store).unwrap(), roster_gitops::FUNCTIONS)),
-    ]);
+    let (template, store) = unconnected();
+    let hosts = Hosts::new(hosts(&template, &store));
     hosts.check(&template).unwrap();
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut code = String::new();
-    for directory in ["shared/http/src", "shared/store/src", "functions/public/src", "functions/gitops/src"] {
+    for directory in
+        ["shared/http/src", "shared/store/src", "functions/public/src", "functions/admin/src", "functions/gitops/src"]
+    {
         for file in std::fs::read_dir(root.join(directory)).unwrap() {
             code.push_str(&std::fs::read_to_string(file.unwrap().path()).unwrap());
         }

@@ -1,0 +1,13 @@
+//! `PATCH /admin/models/{id}/meta`: some keys of `meta` change, by a JSON Merge Patch (RFC 7396).
+
+use roster_core::command::Command;
+use roster_http::{Problem, Reply, Request};
+
+use crate::App;
+use crate::body::Body;
+use crate::write;
+
+pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
+    let body = Body::read(&request)?;
+    write::change(app, &request, &body, Command::EditMeta(body.keys()), "as asked").await
+}

@@ -1,0 +1,90 @@
+//! What admins call: every step in a model's life, and what was done when, by whom and why.
+
+mod archive_model;
+mod body;
+mod create_model;
+mod duplicate_model;
+mod edit_meta;
+mod edit_model;
+mod get_record;
+mod mark_legacy;
+mod model_history;
+mod record;
+mod unarchive_model;
+mod unmark_legacy;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use roster_edit::Editor;
+use roster_http::env::EnvError;
+use roster_http::function::{HandlerFuture, HttpHandler};
+use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, Problem, Request};
+use roster_store::reader::Reader;
+use roster_store::{Store, StoreError, TableNames};
+
+/// What the functions of this artifact share.
+pub struct App {
+    store: Store,
+    reader: Reader,
+    editor: Editor,
+    gate: Gate,
+}
+
+impl App {
+    /// An app on a store.
+    ///
+    /// # Errors
+    /// [`EnvError`] when a variable cannot be used.
+    pub fn new(env: &Env, store: Store) -> Result<Arc<Self>, EnvError> {
+        Ok(Arc::new(Self {
+            // An admin sees a change as soon as it is made.
+            reader: Reader::new(store.clone(), Duration::ZERO),
+            editor: Editor::new(store.clone()),
+            gate: Gate::from_env(env)?,
+            store,
+        }))
+    }
+
+    /// An app on AWS, with the tables that the environment names.
+    ///
+    /// # Errors
+    /// [`EnvError`] when a variable is missing or cannot be used.
+    pub async fn from_env(env: &Env) -> Result<Arc<Self>, EnvError> {
+        Self::new(env, Store::from_env(TableNames::from_lookup(|name| env.required(name))?).await)
+    }
+}
+
+impl Gatekeeper for App {
+    fn admit<'a>(&'a self, access: Access, request: &'a Request) -> HandlerFuture<'a, Result<Admission, Problem>> {
+        Box::pin(async move {
+            let policy = self.reader.current(request.now).await.map_err(unavailable)?.snapshot.policy.clone();
+            self.gate.admit(access, request, &policy).await
+        })
+    }
+}
+
+/// What a client is told when the tables do not answer; the log is told why.
+fn unavailable(error: StoreError) -> Problem {
+    tracing::error!(%error, "the tables are out of reach");
+    Problem::unavailable()
+}
+
+const fn admins(name: &'static str, handler: HttpHandler<App>) -> Function<App> {
+    Function { name, handler: Handler::Http(Access::ADMINS, handler) }
+}
+
+/// The functions of this artifact, all of them for admins.
+pub static FUNCTIONS: &[Function<App>] = &[
+    admins("create-model", |app, request| Box::pin(create_model::handle(app, request))),
+    admins("get-record", |app, request| Box::pin(get_record::handle(app, request))),
+    admins("edit-model", |app, request| Box::pin(edit_model::handle(app, request))),
+    admins("edit-meta", |app, request| Box::pin(edit_meta::handle(app, request))),
+    admins("mark-legacy", |app, request| Box::pin(mark_legacy::handle(app, request))),
+    admins("unmark-legacy", |app, request| Box::pin(unmark_legacy::handle(app, request))),
+    admins("archive-model", |app, request| Box::pin(archive_model::handle(app, request))),
+    admins("unarchive-model", |app, request| Box::pin(unarchive_model::handle(app, request))),
+    admins("duplicate-model", |app, request| Box::pin(duplicate_model::handle(app, request))),
+    admins("model-history", |app, request| Box::pin(model_history::handle(app, request))),
+];

@@ -1,0 +1,29 @@
+//! `GET /admin/models/{id}/history`: every change of a model, newest first.
+
+use http::StatusCode;
+use roster_http::{Problem, Query, Reply, Request};
+use serde_json::json;
+
+use crate::{App, unavailable, write};
+
+const DEFAULT_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 200;
+
+pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
+    let mut query = Query::of(&request);
+    let limit = query.number("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
+    let cursor =
+        query.one("cursor", |text| text.parse::<u64>().map_err(|_| format!("\"{text}\" is no cursor of this listing")));
+    query.finish()?;
+    let id = write::model_id(&request)?;
+    let mut entries = app.store.history(&id, cursor, limit + 1).await.map_err(unavailable)?;
+    if entries.is_empty() && cursor.is_none() && app.store.records([&id]).await.map_err(unavailable)?.is_empty() {
+        return Err(Problem::not_found(format!("no model has the id \"{id}\"")).with("model_id", id.as_str()));
+    }
+    let has_next = entries.len() > limit;
+    entries.truncate(limit);
+    let next = entries.last().filter(|_| has_next).map(|last| last.seq.to_string());
+    let data = json!({"entries": entries, "nextCursor": next});
+    let message = format!("history of model {id}, newest first");
+    Ok(Reply::json(StatusCode::OK, json!({"status": "success", "message": message, "data": data}).to_string()))
+}

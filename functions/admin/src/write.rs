@@ -1,0 +1,186 @@
+//! From a command to its answer: what every endpoint that changes something does.
+
+use http::header::{ETAG, LOCATION, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use roster_core::command::Command;
+use roster_core::guard::Hold;
+use roster_core::record::Record;
+use roster_core::{ModelId, Policy};
+use roster_edit::{Done, Edit, Refusal, Target};
+use roster_http::fingerprint::fingerprint;
+use roster_http::{ETag, Problem, Query, Reply, Request, Role};
+use roster_store::edits::{Answer, IdempotencyKey};
+use serde_json::{Value, json};
+
+use crate::body::{Body, invalid};
+use crate::{App, record, unavailable};
+
+/// The most bytes of an idempotency key.
+const MAX_KEY: usize = 255;
+/// What stands in a path segment as it is.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A change that an endpoint asks for.
+pub(crate) struct Asked<'a> {
+    /// Which model.
+    pub(crate) target: Target,
+    /// What is to be done.
+    pub(crate) command: Command,
+    /// Why.
+    pub(crate) reason: &'a str,
+    /// What was done, for the message: "archived", say.
+    pub(crate) done: &'a str,
+    /// The status of a change that is made.
+    pub(crate) status: StatusCode,
+}
+
+/// The model that the path names.
+///
+/// # Errors
+/// 404 when that is no id.
+pub(crate) fn model_id(request: &Request) -> Result<ModelId, Problem> {
+    ModelId::parse(request.path_parameter("id")).map_err(|error| Problem::not_found(error.to_string()))
+}
+
+/// A change of the model that the path names.
+pub(crate) async fn change(
+    app: &App,
+    request: &Request,
+    body: &Body,
+    command: Command,
+    done: &str,
+) -> Result<Reply, Problem> {
+    let target = Target::Existing(model_id(request)?);
+    make(app, request, Asked { target, command, reason: &body.reason, done, status: StatusCode::OK }).await
+}
+
+/// Makes a change and answers it.
+pub(crate) async fn make(app: &App, request: &Request, asked: Asked<'_>) -> Result<Reply, Problem> {
+    let mut query = Query::of(request);
+    let approves = query.flag("approve").unwrap_or(false);
+    query.finish()?;
+    if approves && !request.caller.roles.contains(&Role::SuperAdmin) {
+        return Err(Problem::forbidden("approve is for the role super_admin"));
+    }
+    let subject = request.caller.subject.as_deref().filter(|subject| !subject.is_empty());
+    let actor = subject.ok_or_else(|| Problem::forbidden("a change needs a token that names its subject"))?;
+    let is_believed = |record: &Record, _: &Policy| ETag::any_matches(&[record::etag(record)], request);
+    let Asked { target, command, reason, done, status } = asked;
+    let edit = Edit {
+        target,
+        command,
+        actor,
+        reason,
+        correlation_id: &request.request_id,
+        now: request.now,
+        approves,
+        key: idempotency_key(request, actor)?,
+        precondition: &is_believed,
+    };
+    let respond = |outcome: &Done<'_>| answer(outcome, done, status, request);
+    match app.editor.apply(&edit, &respond).await {
+        Ok(answered) => Ok(reply(&answered.answer, answered.is_replayed)),
+        Err(refusal) => Err(problem(refusal)),
+    }
+}
+
+fn answer(outcome: &Done<'_>, done: &str, status: StatusCode, request: &Request) -> Answer {
+    let Done { record, step, revision, policy, approved } = outcome;
+    let id = &record.spec.id;
+    let (status, message, operations, changes) = match step {
+        Some(step) => (status, format!("model {id} is {done}"), json!(step.operations), json!(step.changes)),
+        None => (StatusCode::OK, format!("model {id} is {done} already: nothing changed"), json!([]), json!([])),
+    };
+    let mut data = record::shown(record, policy, request.now);
+    data["operations"] = operations;
+    data["changes"] = changes;
+    data["revision"] = (*revision).into();
+    if !approved.is_empty() {
+        data["approved"] = json!(approved);
+    }
+    let body = json!({"status": "success", "message": message, "data": data}).to_string();
+    Answer { status: status.as_u16(), etag: record::etag(record).quoted(), body }
+}
+
+fn reply(answer: &Answer, is_replayed: bool) -> Reply {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let mut reply = Reply::json(status, answer.body.clone());
+    reply.headers.extend(HeaderValue::try_from(&answer.etag).ok().map(|etag| (ETAG, etag)));
+    if status == StatusCode::CREATED
+        && let Ok(body) = serde_json::from_str::<Value>(&answer.body)
+        && let Some(id) = body["data"]["model"]["id"].as_str()
+    {
+        let location = format!("/admin/models/{}", utf8_percent_encode(id, SEGMENT));
+        reply.headers.extend(HeaderValue::try_from(location).ok().map(|location| (LOCATION, location)));
+    }
+    if is_replayed {
+        return reply.with_header(HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
+    }
+    reply
+}
+
+/// The request's key, if it has one (draft-ietf-httpapi-idempotency-key-header).
+fn idempotency_key(request: &Request, actor: &str) -> Result<Option<IdempotencyKey>, Problem> {
+    let Some(value) = request.headers.get("idempotency-key") else { return Ok(None) };
+    // The draft has it quoted, as a structured field; most clients send it bare.
+    let key = value.to_str().unwrap_or_default().trim().trim_matches('"');
+    if key.is_empty() || key.len() > MAX_KEY {
+        let detail = format!("the header Idempotency-Key is not 1 to {MAX_KEY} characters of ASCII");
+        return Err(Problem::bad_parameter("Idempotency-Key", detail));
+    }
+    let body = roster_core::canonical::sha256_hex(&request.body);
+    let query: Vec<String> = request.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let reason = request.header("x-reason").unwrap_or_default();
+    let parts = [request.method.as_str(), &request.path, &query.join("&"), reason, &body];
+    Ok(Some(IdempotencyKey { id: fingerprint([actor, key]), request: fingerprint(parts) }))
+}
+
+/// What a client is told of a change that is not made.
+fn problem(refusal: Refusal) -> Problem {
+    let conflict = |kind, title, detail: String| Problem::new(StatusCode::CONFLICT, kind, title, detail);
+    let detail = refusal.to_string();
+    match refusal {
+        Refusal::Absent { id, alias_of } => {
+            let hint =
+                alias_of.map(|other| format!(": it is another name of {other}, use that id")).unwrap_or_default();
+            Problem::not_found(format!("{detail}{hint}")).with("model_id", id.as_str())
+        }
+        Refusal::Taken { pointer, message } => {
+            let errors = json!([{"pointer": pointer, "detail": message}]);
+            conflict("name-taken", "Name taken", format!("{pointer}: {message}")).with("errors", errors)
+        }
+        Refusal::ManagedByGit(origin) => {
+            let detail = format!("{detail}: change that file with a pull request");
+            conflict("managed-by-git", "Managed by Git", detail)
+                .with("repository", origin.repository)
+                .with("path", origin.path)
+        }
+        Refusal::Changed => {
+            let detail = "the model is not what If-Match names: read it again, and decide again";
+            Problem::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", "Precondition failed", detail)
+        }
+        Refusal::Invalid(problems) => invalid(&problems),
+        Refusal::Held(holds) => {
+            let reasons: Vec<&str> = holds.iter().map(|hold| hold.message.as_str()).collect();
+            let detail =
+                format!("policy holds it: {}; a super_admin may repeat it with approve=true", reasons.join("; "));
+            conflict("held-by-policy", "Held by policy", detail).with("holds", holds_json(&holds))
+        }
+        Refusal::KeyReused => {
+            let detail = "the Idempotency-Key was used for another request: use a new key for each";
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", "Key reused", detail)
+        }
+        Refusal::Busy => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy", format!("{detail}: try again"))
+            .with_header(RETRY_AFTER, HeaderValue::from_static("1")),
+        Refusal::Store(error) => unavailable(error),
+        Refusal::Catalogue(error) => {
+            tracing::error!(%error, "the published catalogue cannot be read");
+            Problem::internal()
+        }
+    }
+}
+
+fn holds_json(holds: &[Hold]) -> Value {
+    serde_json::to_value(holds).unwrap_or_default()
+}

@@ -1,0 +1,108 @@
+//! The admin API through the gateway: the long stories, and what is refused.
+
+use roster_http::Role;
+use roster_tests::repository::model;
+use roster_tests::stack::{TestStack, token};
+use serde_json::{Value, json};
+
+/// A model as the body of `POST /admin/models`.
+fn document(id: &str) -> Value {
+    model(id, |_| {})
+}
+
+/// From nothing to a model that is legacy, archived, and back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_models_whole_life() {
+    let stack = TestStack::new().await;
+    for id in ["acme/one", "acme/two"] {
+        let created = stack.admin("POST /admin/models", &document(id)).await;
+        assert_eq!(created.status, 201, "{}", created.text);
+        assert_eq!(created.headers["location"], format!("/admin/models/{}", id.replace('/', "%2F")));
+    }
+    let marked = json!({"replacementModelId": "acme/two", "deprecationNotice": "use two", "reason": "two is better"});
+    let marked = stack.admin("POST /admin/models/acme%2Fone/mark-legacy", &marked).await;
+    assert_eq!(marked.status, 200, "{}", marked.text);
+    let shown = stack.send("GET /v1/models/acme/one", "", &[], None).await.json();
+    assert_eq!(shown["legacy_info"]["replacement_model_id"], "acme/two");
+
+    let archived = stack.admin("POST /admin/models/acme%2Fone/archive", &json!({"reason": "over"})).await;
+    assert_eq!(archived.status, 200, "{}", archived.text);
+    let gone = stack.send("GET /v1/models/acme/one", "", &[], None).await;
+    assert_eq!((gone.status, &gone.json()["replacement_model_id"]), (410, &json!("acme/two")));
+
+    let again = stack.admin("POST /admin/models/acme%2Fone/archive", &json!({"reason": "over and out"})).await;
+    assert_eq!((again.status, &again.json()["data"]["operations"]), (200, &json!([])));
+    let back = stack.admin("POST /admin/models/acme%2Fone/unarchive", &Value::Null).await;
+    assert_eq!(back.status, 200, "{}", back.text);
+    let shown = stack.send("GET /v1/models/acme/one", "", &[], None).await.json();
+    assert_eq!((&shown["is_legacy"], &shown["is_available"]), (&json!(true), &json!(true)));
+    let cleared = stack.admin("POST /admin/models/acme%2Fone/unmark-legacy", &json!({})).await;
+    assert_eq!(cleared.json()["data"]["model"]["meta"].get("legacyReplacementModelId"), None);
+
+    stack.settle().await;
+    let history = stack.admin("GET /admin/models/acme%2Fone/history", &Value::Null).await.json();
+    let entries = history["data"]["entries"].as_array().unwrap();
+    let told: Vec<String> = entries
+        .iter()
+        .map(|entry| {
+            let change = &entry["change"];
+            format!("{} {} {}", entry["seq"], change["operations"][0]["operation"], change["reason"])
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            r#"5 "unmark_legacy" """#,
+            r#"4 "unarchive" """#,
+            r#"3 "archive" "over""#,
+            r#"2 "mark_legacy" "two is better""#,
+            r#"1 "create" """#
+        ]
+    );
+    assert!(entries.iter().all(|entry| entry["change"]["actor"] == "ann" && entry["change"]["source"] == "api"));
+    stack.close().await;
+}
+
+/// Two hundred writers on one model: no update is lost, and the history has no gap.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_writers_lose_nothing() {
+    let stack = TestStack::new().await;
+    assert_eq!(stack.admin("POST /admin/models", &document("acme/one")).await.status, 201);
+    let writers = (0..200).map(|writer| {
+        let patch = json!({"providerMetadata": {format!("writer{writer}"): writer}});
+        let stack = &stack;
+        async move { stack.admin("PATCH /admin/models/acme%2Fone/meta", &patch).await }
+    });
+    for answer in futures::future::join_all(writers).await {
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    stack.settle().await;
+    let record = stack.admin("GET /admin/models/acme%2Fone", &Value::Null).await.json();
+    assert_eq!(record["data"]["seq"], 201);
+    assert_eq!(record["data"]["model"]["meta"]["providerMetadata"].as_object().unwrap().len(), 200);
+    let id = roster_core::ModelId::parse("acme/one").unwrap();
+    let history = stack.store.history(&id, None, 1000).await.unwrap();
+    assert_eq!(history.iter().map(|entry| entry.seq).collect::<Vec<_>>(), (1..=201).rev().collect::<Vec<_>>());
+    stack.close().await;
+}
+
+/// A key makes a repeated request the same request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_request_gets_the_first_answer() {
+    let stack = TestStack::new().await;
+    let body = document("acme/one").to_string();
+    let ann = token("ann", &[Role::Admin]);
+    let send = async |key: &str, body: &str| {
+        stack.send("POST /admin/models", &ann, &[("idempotency-key", key)], Some(body)).await
+    };
+    let first = send("k1", &body).await;
+    let second = send("k1", &body).await;
+    assert_eq!((first.status, second.status), (201, 201));
+    assert_eq!(first.text, second.text);
+    assert_eq!(second.headers["idempotent-replayed"], "true");
+    let other = send("k1", &document("acme/two").to_string()).await;
+    assert_eq!((other.status, &other.json()["type"]), (422, &json!("urn:roster:problem:key-reused")));
+    let taken = send("k2", &body).await;
+    assert_eq!((taken.status, &taken.json()["errors"][0]["pointer"]), (409, &json!("/id")));
+    stack.close().await;
+}
