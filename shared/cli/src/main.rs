@@ -3,6 +3,7 @@
 mod dev;
 mod digest;
 mod history;
+mod migrate;
 mod output;
 mod plan;
 mod sync;
@@ -75,6 +76,8 @@ enum Verb {
         #[command(flatten)]
         json: Json,
     },
+    /// Turn an old table, one column a field, into files of the catalogue, and prove that nothing is lost
+    Migrate(migrate::Arguments),
     /// Make a token for the local stack
     Token(token::Arguments),
 }
@@ -127,6 +130,7 @@ async fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Sync(arguments) => sync::run(arguments).await,
         Verb::Digest { tables, json } => digest::run(&tables, json.output()).await,
         Verb::History { id, limit, tables, json } => history::run(&id, limit, &tables, json.output()).await,
+        Verb::Migrate(arguments) => migrate::run(&arguments),
         Verb::Token(arguments) => token::run(&arguments),
     }
 }

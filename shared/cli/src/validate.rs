@@ -26,13 +26,31 @@ pub(crate) fn run(path: &Path, output: Output) -> Result<(), Failure> {
     if !root.join("models").is_dir() {
         return Err(Failure::new(format!("{} holds no catalogue: there is no models directory in it", path.display())));
     }
+    let (proposal, mut problems) = read_all(&root)?;
+    problems.extend(across(&proposal)?);
+    problems.sort();
+    let report = Report { valid: problems.is_empty(), models: proposal.present.len(), problems };
+    output.report(&report, |report| {
+        for problem in &report.problems {
+            output.line(problem);
+        }
+        match report.problems.len() {
+            0 => output.line(format_args!("{}, all valid", counted(report.models, "model"))),
+            count => output.line(counted(count, "problem")),
+        }
+    })?;
+    if report.valid { Ok(()) } else { Err(Failure::reported()) }
+}
+
+/// Every file of a catalogue as a proposal for an empty one, and the mistakes of single files.
+pub(crate) fn read_all(root: &Path) -> Result<(Proposal, Vec<Problem>), Failure> {
     let mut files = Vec::new();
-    list(&root, &mut files)?;
+    list(root, &mut files)?;
     files.sort();
     let mut problems = Vec::new();
     let mut proposal = Proposal::default();
     for file in files {
-        let below = file.strip_prefix(&root).unwrap_or(&file);
+        let below = file.strip_prefix(root).unwrap_or(&file);
         let Some(below) = below.to_str() else {
             let shown = format!("catalog/{}", below.display());
             problems.push(Problem::of_file(&shown, "the path is not UTF-8: rename the file"));
@@ -55,21 +73,13 @@ pub(crate) fn run(path: &Path, output: Output) -> Result<(), Failure> {
         }
         proposal.touched.insert(path);
     }
+    Ok((proposal, problems))
+}
+
+/// The mistakes across the models of a catalogue that is proposed as a whole.
+pub(crate) fn across(proposal: &Proposal) -> Result<Vec<Problem>, Failure> {
     let (nodes, roots) = (Nodes::default(), Roots::empty());
-    let across = validate::problems(&proposal, &Catalogue::new(&nodes, &roots));
-    problems.extend(across.map_err(Failure::new)?);
-    problems.sort();
-    let report = Report { valid: problems.is_empty(), models: proposal.present.len(), problems };
-    output.report(&report, |report| {
-        for problem in &report.problems {
-            output.line(problem);
-        }
-        match report.problems.len() {
-            0 => output.line(format_args!("{}, all valid", counted(report.models, "model"))),
-            count => output.line(counted(count, "problem")),
-        }
-    })?;
-    if report.valid { Ok(()) } else { Err(Failure::reported()) }
+    validate::problems(proposal, &Catalogue::new(&nodes, &roots)).map_err(Failure::new)
 }
 
 /// Every file below a directory; links are listed, not followed.

@@ -271,3 +271,124 @@ fn wrong_calls_say_what_to_do() {
     assert!(said(&["sync", "--repo", path, "--data", path]).contains("git repository"));
     assert!(said(&["token", "--role", "king", "--data", path]).contains("expected admin, super_admin or service"));
 }
+
+/// A table with one column a field, as a database exports it.
+const OLD_TABLE: &str = r#"id,provider,name,display_name,description,version,capabilities,context_length,max_output_tokens,input_cost_per_million_tokens,output_cost_per_million_tokens,credits_per_1k_tokens,required_tier,tier_restriction_mode,allowed_tiers,is_deprecated,sunset_date,replacement_model_id,vendor_note
+gpt-x,openai,gpt-x,GPT X,"The ""new"" one, large.",2,"{text,vision,tools}",400000,128000,1.25,10,28,pro_max,minimum,"{pro_max,enterprise_pro}",f,,,tier-1 support
+meta/gpt-w,openai,,,,,text,128000,,0.0875,NULL,,,,,t,2026-12-11 00:00:00+00,gpt-x,
+"#;
+
+const MIGRATED: [(&str, &str); 2] = [
+    (
+        "models/openai/gpt-x.json",
+        r#"{
+  "$schema": "../../schema/model.schema.json",
+  "id": "gpt-x",
+  "name": "gpt-x",
+  "provider": "openai",
+  "isAvailable": true,
+  "isLegacy": false,
+  "isArchived": false,
+  "meta": {
+    "displayName": "GPT X",
+    "description": "The \"new\" one, large.",
+    "version": "2",
+    "capabilities": ["text", "vision", "function_calling"],
+    "contextLength": 400000,
+    "maxOutputTokens": 128000,
+    "inputCostPerMillionTokens": 1250,
+    "outputCostPerMillionTokens": 10000,
+    "creditsPer1kTokens": 28,
+    "requiredTier": "pro_max",
+    "tierRestrictionMode": "minimum",
+    "allowedTiers": ["pro_max", "enterprise_pro"],
+    "providerMetadata": {
+      "vendor_note": "tier-1 support"
+    }
+  }
+}
+"#,
+    ),
+    (
+        "models/openai/meta/gpt-w.json",
+        r#"{
+  "$schema": "../../../schema/model.schema.json",
+  "id": "meta/gpt-w",
+  "name": "meta/gpt-w",
+  "provider": "openai",
+  "isAvailable": true,
+  "isLegacy": true,
+  "isArchived": false,
+  "meta": {
+    "displayName": "meta/gpt-w",
+    "capabilities": ["text"],
+    "contextLength": 128000,
+    "inputCostPerMillionTokens": 87.5,
+    "outputCostPerMillionTokens": null,
+    "requiredTier": "free",
+    "tierRestrictionMode": "minimum",
+    "allowedTiers": [],
+    "legacyReplacementModelId": "gpt-x",
+    "sunsetDate": "2026-12-11T00:00:00Z"
+  }
+}
+"#,
+    ),
+];
+
+#[test]
+fn an_old_table_becomes_a_catalogue_and_nothing_is_lost() {
+    let json = json!({"models": [
+        {"id": "gpt-x", "provider": "openai", "name": "gpt-x", "display_name": "GPT X",
+         "description": "The \"new\" one, large.", "version": "2", "capabilities": ["text", "vision", "tools"],
+         "context_length": 400_000, "max_output_tokens": 128_000, "input_cost_per_million_tokens": 1.25,
+         "output_cost_per_million_tokens": 10, "credits_per_1k_tokens": 28, "required_tier": "pro_max",
+         "tier_restriction_mode": "minimum", "allowed_tiers": ["pro_max", "enterprise_pro"], "is_deprecated": false,
+         "vendor_note": "tier-1 support"},
+        {"id": "meta/gpt-w", "provider": "openai", "capabilities": "text", "context_length": 128_000,
+         "input_cost_per_million_tokens": 0.0875, "output_cost_per_million_tokens": null, "is_deprecated": true,
+         "sunset_date": "2026-12-11", "replacement_model_id": "gpt-x"},
+    ]});
+    let directory = tempfile::tempdir().unwrap();
+    for (name, table) in [("old.csv", OLD_TABLE.to_owned()), ("old.json", json.to_string())] {
+        let file = directory.path().join(name);
+        let out = directory.path().join(format!("{name}.catalog"));
+        std::fs::write(&file, table).unwrap();
+        let unmapped = [
+            "migrate",
+            "--from-columns",
+            file.to_str().unwrap(),
+            "--out",
+            out.to_str().unwrap(),
+            "--price-unit",
+            "dollars",
+        ];
+        let refused = roster(&unmapped);
+        let said = String::from_utf8(refused.stdout).unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains("row 1 (gpt-x): column capabilities: \"tools\" is no capability"), "{said}");
+        assert!(said.ends_with("2 rows, 1 problem, 0 values lost; nothing was written\n"), "{said}");
+        assert!(!out.exists());
+
+        let arguments = [&unmapped[..], &["--map-capability", "tools=function_calling"]].concat();
+        let said = printed(&arguments);
+        for line in [
+            "tierRestrictionMode: 1 row taken from tier_restriction_mode; 1 row had none: minimum",
+            "note: column vendor_note is unknown: kept as it is in providerMetadata",
+            "2 rows, every value found again",
+        ] {
+            assert!(said.lines().any(|said| said == line), "{line} not in\n{said}");
+        }
+        for (path, content) in MIGRATED {
+            assert_eq!(std::fs::read_to_string(out.join(path)).unwrap(), content, "{name}");
+        }
+        assert_eq!(printed(&["validate", out.to_str().unwrap()]), "2 models, all valid");
+
+        let again: Value = serde_json::from_str(&printed(&[&arguments[..], &["--json"]].concat())).unwrap();
+        let outcomes: Vec<&Value> = again["files"].as_array().unwrap().iter().map(|file| &file["outcome"]).collect();
+        assert_eq!((outcomes, &again["complete"]), (vec![&json!("unchanged"); 2], &json!(true)));
+        for (path, content) in MIGRATED {
+            assert_eq!(std::fs::read_to_string(out.join(path)).unwrap(), content, "{name}, again");
+        }
+    }
+}

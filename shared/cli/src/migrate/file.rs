@@ -1,0 +1,155 @@
+//! A model as a file of the catalogue: its place, and the layout that the others have.
+
+use std::io;
+
+use roster_core::Model;
+use serde::Serialize;
+use serde_json::ser::Formatter;
+
+/// The file of a model, from the root of a repository. An id that begins with the provider does not repeat it.
+pub(crate) fn path(model: &Model) -> String {
+    let (id, provider) = (&model.id, &model.provider);
+    match id.as_str().strip_prefix(provider.as_str()).is_some_and(|rest| rest.starts_with('/')) {
+        true => format!("catalog/models/{id}.json"),
+        false => format!("catalog/models/{provider}/{id}.json"),
+    }
+}
+
+/// The content of that file.
+pub(crate) fn text(model: &Model) -> Result<String, serde_json::Error> {
+    #[derive(Serialize)]
+    struct File<'a> {
+        #[serde(rename = "$schema")]
+        schema: String,
+        #[serde(flatten)]
+        model: &'a Model,
+    }
+    let above = "../".repeat(path(model).matches('/').count() - 1);
+    let file = File { schema: format!("{above}schema/model.schema.json"), model };
+    let mut bytes = Vec::new();
+    file.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, Layout::default()))?;
+    bytes.push(b'\n');
+    String::from_utf8(bytes).map_err(serde::ser::Error::custom)
+}
+
+/// Objects take a line a key; arrays, and all that is in them, take one line.
+#[derive(Default)]
+struct Layout {
+    depth: usize,
+    arrays: usize,
+    is_empty: bool,
+}
+
+impl Layout {
+    fn new_line<W: ?Sized + io::Write>(&self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b"\n")?;
+        (0..self.depth).try_for_each(|_| writer.write_all(b"  "))
+    }
+}
+
+impl Formatter for Layout {
+    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.arrays += 1;
+        writer.write_all(b"[")
+    }
+
+    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.arrays -= 1;
+        writer.write_all(b"]")
+    }
+
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.depth += 1;
+        self.is_empty = true;
+        writer.write_all(b"{")
+    }
+
+    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.depth -= 1;
+        match (std::mem::take(&mut self.is_empty), self.arrays) {
+            (true, _) => {}
+            (false, 0) => self.new_line(writer)?,
+            (false, _) => writer.write_all(b" ")?,
+        }
+        writer.write_all(b"}")
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if !first {
+            writer.write_all(b",")?;
+        }
+        if self.arrays == 0 { self.new_line(writer) } else { writer.write_all(b" ") }
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.is_empty = false;
+        writer.write_all(b": ")
+    }
+
+    fn end_object_value<W: ?Sized + io::Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.is_empty = false;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use roster_core::validate::read_model;
+
+    use super::*;
+
+    /// The lines of a file in any order: free metadata is sorted when it is written.
+    fn lines(text: &str) -> Vec<&str> {
+        let mut lines: Vec<&str> = text.lines().map(|line| line.trim_end_matches(',')).collect();
+        lines.sort_unstable();
+        lines
+    }
+
+    #[test]
+    fn the_layout_is_that_of_the_catalogue() {
+        let catalog = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../catalog");
+        for name in [
+            "openai/gpt-5",
+            "openai/gpt-image-2",
+            "groq/openai/gpt-oss-20b",
+            "groq/whisper-large-v3",
+            "alibaba/qwen3-max",
+        ] {
+            let bytes = std::fs::read(catalog.join("models").join(name).with_added_extension("json")).unwrap();
+            let model = read_model(&format!("catalog/models/{name}.json"), &bytes).unwrap().model;
+            assert_eq!(path(&model), format!("catalog/models/{name}.json"));
+            let written = text(&model).unwrap();
+            assert_eq!(lines(&written), lines(std::str::from_utf8(&bytes).unwrap()), "{name}");
+            assert_eq!(read_model(&path(&model), written.as_bytes()).unwrap().model, model);
+        }
+    }
+
+    #[test]
+    fn free_metadata_keeps_its_shape() {
+        let path = "catalog/models/openai/gpt-5.json";
+        let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).unwrap();
+        let mut model = read_model(path, &bytes).unwrap().model;
+        let free = serde_json::json!({"a": {}, "b": [], "c": [{"k": 1, "l": {}}, [2]], "d": {"e": {}}});
+        model.meta.provider_metadata = free.as_object().unwrap().clone();
+        let expected = "\
+    \"providerMetadata\": {
+      \"a\": {},
+      \"b\": [],
+      \"c\": [{ \"k\": 1, \"l\": {} }, [2]],
+      \"d\": {
+        \"e\": {}
+      }
+    }
+  }
+}
+";
+        let text = text(&model).unwrap();
+        assert!(text.ends_with(expected), "{text}");
+    }
+}
