@@ -9,7 +9,7 @@ use crate::catalogue::{etag, from_source, tier_of};
 use crate::lookup;
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
-    let caller = app.authenticator.authenticate(&request)?;
+    let caller = app.authenticator.authenticate(&request).await?;
     Query::of(&request).finish()?;
     let served = app.catalogue(request.now).await?;
     let name = request.path_parameter("id");

@@ -9,7 +9,7 @@ use crate::page;
 use crate::selection::Listing;
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
-    let caller = app.authenticator.authenticate(&request)?;
+    let caller = app.authenticator.authenticate(&request).await?;
     let listing = Listing::read(&request, &caller)?;
     let served = app.catalogue_of(listing.cursor.as_ref(), request.now).await?;
     let tier = tier_of(&caller, &served.snapshot);
