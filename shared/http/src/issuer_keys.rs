@@ -120,15 +120,14 @@ impl IssuerKeys {
     }
 
     /// The keys, asked for again first when they do not suffice and the last attempt is long enough ago.
-    async fn keys(&self, suffice: impl Fn(&Loaded) -> bool, now: Timestamp) -> Result<Arc<KeySet>, Refusal> {
-        if let Some(loaded) = self.loaded().filter(&suffice) {
+    async fn keys(&self, suffice: impl FnOnce(&Loaded) -> bool, now: Timestamp) -> Result<Arc<KeySet>, Refusal> {
+        if let Some(loaded) = self.loaded().filter(suffice) {
             return Ok(loaded.keys);
         }
         let mut attempted = self.attempted.lock().await;
-        // Somebody else may have brought them while we waited.
-        let loaded = self.loaded();
-        let pause = if loaded.is_some() { PAUSE } else { PAUSE_WITHOUT_KEYS };
-        if !loaded.is_some_and(|loaded| suffice(&loaded)) && attempted.is_none_or(|at| apart(at, now) >= pause) {
+        // Whoever waited here finds the attempt, and what it brought.
+        let pause = if self.loaded().is_some() { PAUSE } else { PAUSE_WITHOUT_KEYS };
+        if attempted.is_none_or(|at| apart(at, now) >= pause) {
             // The attempt counts even when the caller goes away before the answer comes.
             *attempted = Some(now);
             self.load(now).await;
@@ -154,7 +153,8 @@ impl IssuerKeys {
     }
 }
 
-/// Concurrent requests bring times in any order, and a clock may be set back: both are no reason to wait.
+/// How far two times are apart, whichever is first: concurrent requests bring theirs in any order, and a clock
+/// that was set back may not keep old keys.
 fn apart(one: Timestamp, other: Timestamp) -> SignedDuration {
     one.duration_since(other).abs()
 }
