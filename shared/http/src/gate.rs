@@ -70,7 +70,7 @@ impl Gate {
         if access == Access::Open {
             return Ok(Admission::default());
         }
-        let caller = self.authenticator.authenticate(request)?;
+        let caller = self.authenticator.authenticate(request).await?;
         if let Access::Roles(roles) = access {
             check_role(&caller, roles, request)?;
         }

@@ -1,9 +1,10 @@
 //! What every function shares: requests, replies, errors, tokens, and the way into Lambda.
 //!
-//! The only crate that knows `lambda_http`, `lambda_runtime` and `jsonwebtoken`.
+//! The only crate that knows `lambda_http`, `lambda_runtime`, `jsonwebtoken` and `reqwest`.
 
 mod answer;
 pub mod auth;
+mod claims;
 pub mod cors;
 pub mod cursor;
 pub mod env;
@@ -11,11 +12,16 @@ pub mod etag;
 pub mod fingerprint;
 pub mod function;
 pub mod gate;
+mod issuer_keys;
+mod jwks;
 pub mod lambda;
 pub mod problem;
 pub mod query;
 pub mod reply;
 pub mod request;
+#[cfg(test)]
+mod testing;
+mod token;
 
 pub use answer::{MAX_JSON_BYTES, answer};
 pub use auth::{Authenticator, Caller, Role};

@@ -60,6 +60,7 @@ fn one_crate_knows_each_outside_world() {
     assert_eq!(users("gix"), ["roster-git"]);
     assert_eq!(users("lambda_"), ["roster-http"]);
     assert_eq!(users("jsonwebtoken"), ["roster-http"]);
+    assert_eq!(users("reqwest"), ["roster-http", "roster-tests"]);
     assert_eq!(users("jsonschema"), ["roster-core"]);
     assert_eq!(users("dynoxide"), ["roster-local"]);
     let pure = &all["roster-core"];
