@@ -1,7 +1,6 @@
 //! Bodies of requests: strict JSON objects, with the reason that every change is asked for.
 
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use roster_core::command::unknown_key;
 use roster_core::document::{Document, MAX_BYTES};
 use roster_http::{Problem, Request};
@@ -32,7 +31,7 @@ impl Body {
         let bytes: &[u8] = if request.body.is_empty() {
             b"{}"
         } else {
-            check_content_type(request)?;
+            request.check_content_type()?;
             &request.body
         };
         let mut document = Document::parse("", bytes).map_err(|problems| malformed(&problems))?;
@@ -64,19 +63,6 @@ impl Body {
         let unknown: Vec<_> = self.keys().keys().map(|key| unknown_key(key, &["reason"])).collect();
         if unknown.is_empty() { Ok(()) } else { Err(invalid(&unknown)) }
     }
-}
-
-fn check_content_type(request: &Request) -> Result<(), Problem> {
-    let content_type = request.header(CONTENT_TYPE.as_str()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if media_type == "application/json" || media_type.starts_with("application/") && media_type.ends_with("+json") {
-        return Ok(());
-    }
-    let detail = match content_type {
-        "" => "the body has no content type: send application/json".to_owned(),
-        other => format!("the body is {other}: send application/json"),
-    };
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported media type", detail))
 }
 
 fn header_reason(request: &Request) -> Result<String, Problem> {

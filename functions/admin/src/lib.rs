@@ -7,6 +7,9 @@ mod duplicate_model;
 mod edit_meta;
 mod edit_model;
 mod get_record;
+mod list_archived;
+mod list_legacy;
+mod listing;
 mod mark_legacy;
 mod model_history;
 mod record;
@@ -85,6 +88,8 @@ pub static FUNCTIONS: &[Function<App>] = &[
     admins("unmark-legacy", |app, request| Box::pin(unmark_legacy::handle(app, request))),
     admins("archive-model", |app, request| Box::pin(archive_model::handle(app, request))),
     admins("unarchive-model", |app, request| Box::pin(unarchive_model::handle(app, request))),
+    admins("list-legacy", |app, request| Box::pin(list_legacy::handle(app, request))),
+    admins("list-archived", |app, request| Box::pin(list_archived::handle(app, request))),
     admins("duplicate-model", |app, request| Box::pin(duplicate_model::handle(app, request))),
     admins("model-history", |app, request| Box::pin(model_history::handle(app, request))),
 ];

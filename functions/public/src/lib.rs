@@ -6,6 +6,7 @@ mod health;
 mod list_models;
 mod lookup;
 mod page;
+mod resolve_model;
 mod selection;
 #[cfg(test)]
 mod testing;
@@ -62,6 +63,10 @@ pub static FUNCTIONS: &[Function<App>] = &[
     Function {
         name: "get-model",
         handler: Handler::Http(Access::Everyone, |app, request| Box::pin(get_model::handle(app, request))),
+    },
+    Function {
+        name: "resolve-model",
+        handler: Handler::Http(Access::Everyone, |app, request| Box::pin(resolve_model::handle(app, request))),
     },
     Function {
         name: "health",

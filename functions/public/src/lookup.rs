@@ -3,7 +3,7 @@
 use http::StatusCode;
 use roster_core::ModelId;
 use roster_core::lifecycle::Stage;
-use roster_core::view::View;
+use roster_core::view::{self, View};
 use roster_http::{Caller, Problem};
 use roster_store::reader::Snapshot;
 
@@ -30,18 +30,8 @@ pub(crate) fn find<'s>(snapshot: &'s Snapshot, name: &str, caller: &Caller) -> R
 
 /// The last model in the chain of replacements that is in use.
 fn replacement_in_use<'v>(view: &'v View, find: impl Fn(&str) -> Option<&'v View>) -> Option<&'v ModelId> {
-    let mut seen = vec![&view.id];
-    let mut last_in_use = None;
-    let mut next = view.replacement.as_ref();
-    // No commit with a circle passes validation, but a reader must not hang on one.
-    while let Some(view) = next.and_then(|id| find(id.as_str())).filter(|view| !seen.contains(&&view.id)) {
-        seen.push(&view.id);
-        if view.stage != Stage::Archived {
-            last_in_use = Some(&view.id);
-        }
-        next = view.replacement.as_ref();
-    }
-    last_in_use
+    let chain = view::replacements(view, find);
+    chain.into_iter().rev().find(|view| view.stage != Stage::Archived).map(|view| &view.id)
 }
 
 #[cfg(test)]

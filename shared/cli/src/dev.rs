@@ -43,6 +43,19 @@ pub(crate) struct Arguments {
     log: String,
 }
 
+/// What the functions may be told by the environment of `roster dev`: access to the repository, and whose tokens are
+/// taken instead of those that it signs itself.
+const FROM_OUTSIDE: [&str; 8] = [
+    "GIT_TOKEN",
+    "JWKS_FILE",
+    "JWKS_URL",
+    "JWT_AUDIENCE",
+    "JWT_ISSUER",
+    "JWT_ROLES_CLAIM",
+    "JWT_SUBJECT_CLAIM",
+    "JWT_TIER_CLAIM",
+];
+
 /// Runs until Ctrl-C or SIGTERM.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let output = Output::new(false);
@@ -91,8 +104,8 @@ fn values(arguments: &Arguments, secret: &str, directory: &Path) -> LocalValues 
         ("DEV_JWT_SECRET".to_owned(), secret.to_owned()),
         ("GIT_CACHE".to_owned(), directory.join("git").display().to_string()),
     ]);
-    if let Ok(token) = std::env::var("GIT_TOKEN") {
-        environment.insert("GIT_TOKEN".to_owned(), token);
+    for name in FROM_OUTSIDE {
+        environment.extend(std::env::var(name).ok().map(|value| (name.to_owned(), value)));
     }
     LocalValues {
         parameters: BTreeMap::from([

@@ -66,7 +66,11 @@ pub struct Published {
     pub notes: Option<String>,
 }
 
-fn entry(model: &Model) -> Result<Arc<str>, serde_json::Error> {
+/// What is published of a model.
+///
+/// # Errors
+/// Whatever `serde_json` says when the spec cannot be written as JSON.
+pub fn entry(model: &Model) -> Result<Arc<str>, serde_json::Error> {
     let mut spec = model.clone();
     let notes = std::mem::take(&mut spec.meta.internal_notes);
     let notes = (!notes.is_empty()).then(|| canonical::sha256_hex(notes.as_bytes()));

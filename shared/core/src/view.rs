@@ -3,12 +3,14 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::canonical;
 use crate::lifecycle::{self, Stage};
 use crate::meta::Capability;
 use crate::model::{Model, ModelId};
 use crate::policy::Policy;
 use crate::price::{self, Price};
 use crate::tier::{self, AccessStatus, RestrictionMode, Tier};
+use crate::version::VersionStatus;
 
 /// A model as clients see it, rendered once for a revision: only the caller's access is left open.
 #[derive(Clone, Debug)]
@@ -17,6 +19,8 @@ pub struct View {
     pub id: ModelId,
     /// Other names that lead here.
     pub aliases: Box<[ModelId]>,
+    /// The name that the provider's API takes.
+    pub name: Box<str>,
     /// Who serves it.
     pub provider: Box<str>,
     /// What it can do.
@@ -29,6 +33,12 @@ pub struct View {
     pub is_legacy: bool,
     /// What to use instead.
     pub replacement: Option<ModelId>,
+    /// When it stops being served.
+    pub sunset: Option<Timestamp>,
+    /// The version that takes the traffic, where the model has versions.
+    pub active_version: Option<semver::Version>,
+    /// A name for exactly this model, policy and time: another one with whatever changes.
+    pub fingerprint: Box<str>,
     /// What each tier is told, in the order of [`Tier::ALL`].
     access: [AccessStatus; 6],
     before_access: Box<[u8]>,
@@ -66,11 +76,11 @@ struct LegacyInfo<'m> {
 }
 
 impl View {
-    /// A model as clients see it at `now`.
+    /// A model as clients see it at `now`; `entry` is what is published of it.
     ///
     /// # Errors
     /// Whatever `serde_json` says when it cannot write.
-    pub fn render(model: &Model, policy: &Policy, now: Timestamp) -> Result<Self, serde_json::Error> {
+    pub fn render(model: &Model, entry: &str, policy: &Policy, now: Timestamp) -> Result<Self, serde_json::Error> {
         let meta = &model.meta;
         let stage = lifecycle::stage(model, now);
         let is_archived = stage == Stage::Archived;
@@ -113,7 +123,14 @@ impl View {
             },
         )?;
         after_access.push(b'}');
+        let mut fingerprint = canonical::sha256_hex(&[entry.as_bytes(), &before_access, &after_access].concat());
+        fingerprint.truncate(32);
+        let active = model.versions.iter().find(|version| version.status == VersionStatus::Active);
         Ok(Self {
+            name: model.name.as_str().into(),
+            sunset: meta.sunset_date,
+            active_version: active.map(|version| version.version.clone()),
+            fingerprint: fingerprint.into(),
             id: model.id.clone(),
             aliases: model.aliases.clone().into(),
             provider: model.provider.as_str().into(),
@@ -148,6 +165,21 @@ impl View {
     }
 }
 
+/// The chain of replacements that begins with a model's own, to its end.
+///
+/// No change with a circle passes validation, but a reader must not hang on one: a circle ends where it closes.
+#[must_use]
+pub fn replacements<'v>(view: &'v View, find: impl Fn(&str) -> Option<&'v View>) -> Vec<&'v View> {
+    let mut chain: Vec<&View> = Vec::new();
+    let mut next = view.replacement.as_ref();
+    let is_new = |chain: &[&View], found: &View| found.id != view.id && chain.iter().all(|other| other.id != found.id);
+    while let Some(found) = next.and_then(|id| find(id.as_str())).filter(|found| is_new(&chain, found)) {
+        chain.push(found);
+        next = found.replacement.as_ref();
+    }
+    chain
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,7 +192,7 @@ mod tests {
         model.meta.output_cost_per_million_tokens = None;
         model.meta.internal_notes = "secret".to_owned();
         model.meta.required_tier = Tier::Pro;
-        let view = View::render(&model, &Policy::default(), "2026-11-21T00:00:00Z".parse().unwrap()).unwrap();
+        let view = View::render(&model, "", &Policy::default(), "2026-11-21T00:00:00Z".parse().unwrap()).unwrap();
         let mut json = Vec::new();
         view.write(Tier::Free, &mut json);
         assert!(json.len() <= view.max_len());

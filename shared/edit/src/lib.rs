@@ -24,7 +24,7 @@ use roster_store::{Manifest, Publication, Store, StoreError};
 use tokio::sync::Mutex;
 
 /// How long a change may wait for a sync or for faster writers.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(15);
 /// How often it looks whether the sync is done.
 const LOOK: Duration = Duration::from_millis(100);
 /// Nodes kept from change to change; beyond, those that the live trees do not reach are forgotten.
@@ -171,7 +171,8 @@ impl Editor {
         respond: &(dyn Fn(&Done<'_>) -> Answer + Sync),
     ) -> Result<Answered, Refusal> {
         let started = Instant::now();
-        let mut known = self.known.lock().await;
+        let known = tokio::time::timeout(PATIENCE, self.known.lock()).await;
+        let mut known = known.map_err(|_| Refusal::Busy)?;
         while started.elapsed() < PATIENCE {
             let now = edit.now.checked_add(started.elapsed()).unwrap_or(edit.now);
             match self.attempt(edit, respond, &mut known, now).await? {

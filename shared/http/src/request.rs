@@ -3,10 +3,17 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Method, StatusCode};
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 
 use crate::auth::Caller;
+use crate::problem::Problem;
+
+/// The largest body that is read as one small type.
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A request, whichever gateway it came through.
 #[derive(Clone, Debug)]
@@ -38,6 +45,42 @@ impl Request {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Checks that a body says it is JSON.
+    ///
+    /// # Errors
+    /// 415 when it says something else, or nothing.
+    pub fn check_content_type(&self) -> Result<(), Problem> {
+        let content_type = self.header(CONTENT_TYPE.as_str()).unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if media_type == "application/json" || media_type.starts_with("application/") && media_type.ends_with("+json") {
+            return Ok(());
+        }
+        let detail = match content_type {
+            "" => "the body has no content type: send application/json".to_owned(),
+            other => format!("the body is {other}: send application/json"),
+        };
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        Err(Problem::new(status, "unsupported-media-type", "Unsupported media type", detail))
+    }
+
+    /// The body as a type.
+    ///
+    /// # Errors
+    /// 413 when it is too large, 415 when it is something else than JSON, 400 when it is malformed, and 422 when it is
+    /// not what the type takes.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        if self.body.len() > MAX_BODY_BYTES {
+            return Err(Problem::payload_too_large(MAX_BODY_BYTES));
+        }
+        self.check_content_type()?;
+        serde_json::from_slice(&self.body).map_err(|error| match error.classify() {
+            Category::Data => {
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Invalid request", error.to_string())
+            }
+            _ => Problem::new(StatusCode::BAD_REQUEST, "malformed-body", "Malformed body", error.to_string()),
+        })
     }
 
     /// A route parameter; empty when the route has none of that name.

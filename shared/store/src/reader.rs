@@ -308,7 +308,7 @@ impl Loader {
             for (_, text) in entries {
                 let published: Published = serde_json::from_str(text).map_err(|error| corrupt(error.to_string()))?;
                 let spec = &published.spec;
-                views.push(View::render(spec, &of.policy, now).map_err(|error| corrupt(error.to_string()))?);
+                views.push(View::render(spec, text, &of.policy, now).map_err(|error| corrupt(error.to_string()))?);
                 next_change = next_change.into_iter().chain(lifecycle::next_change(spec, now)).min();
                 last_change = last_change.max(lifecycle::last_change(spec, now).unwrap_or(last_change));
             }

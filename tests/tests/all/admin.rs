@@ -1,6 +1,11 @@
 //! The admin API through the gateway: the long stories, and what is refused.
 
+use jiff::Timestamp;
+use roster_core::ModelId;
+use roster_core::command::Command;
+use roster_edit::{Done, Edit, Editor, Refusal, Target};
 use roster_http::Role;
+use roster_store::edits::Answer as KeptAnswer;
 use roster_tests::repository::model;
 use roster_tests::stack::{TestStack, token};
 use serde_json::{Value, json};
@@ -70,8 +75,19 @@ async fn two_hundred_writers_lose_nothing() {
     assert_eq!(stack.admin("POST /admin/models", &document("acme/one")).await.status, 201);
     let writers = (0..200).map(|writer| {
         let patch = json!({"providerMetadata": {format!("writer{writer}"): writer}});
-        let stack = &stack;
-        async move { stack.admin("PATCH /admin/models/acme%2Fone/meta", &patch).await }
+        let (stack, ann, key) = (&stack, token("ann", &[Role::Admin]), format!("writer{writer}"));
+        async move {
+            // A client that is told to come back, or not told how it ended, asks again under the same key.
+            for _ in 0..20 {
+                let body = patch.to_string();
+                let headers = [("idempotency-key", key.as_str())];
+                let answer = stack.send("PATCH /admin/models/acme%2Fone/meta", &ann, &headers, Some(&body)).await;
+                if answer.status < 500 {
+                    return answer;
+                }
+            }
+            panic!("no answer to {key}");
+        }
     });
     for answer in futures::future::join_all(writers).await {
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -80,7 +96,7 @@ async fn two_hundred_writers_lose_nothing() {
     let record = stack.admin("GET /admin/models/acme%2Fone", &Value::Null).await.json();
     assert_eq!(record["data"]["seq"], 201);
     assert_eq!(record["data"]["model"]["meta"]["providerMetadata"].as_object().unwrap().len(), 200);
-    let id = roster_core::ModelId::parse("acme/one").unwrap();
+    let id = ModelId::parse("acme/one").unwrap();
     let history = stack.store.history(&id, None, 1000).await.unwrap();
     assert_eq!(history.iter().map(|entry| entry.seq).collect::<Vec<_>>(), (1..=201).rev().collect::<Vec<_>>());
     stack.close().await;
@@ -104,5 +120,54 @@ async fn a_repeated_request_gets_the_first_answer() {
     assert_eq!((other.status, &other.json()["type"]), (422, &json!("urn:roster:problem:key-reused")));
     let taken = send("k2", &body).await;
     assert_eq!((taken.status, &taken.json()["errors"][0]["pointer"]), (409, &json!("/id")));
+    stack.close().await;
+}
+
+/// The same when each writer is an instance of its own, as Lambda may have it, with a sync in between.
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_of_many_instances_and_a_sync_lose_nothing() {
+    let stack = TestStack::new().await;
+    assert_eq!(stack.admin("POST /admin/models", &document("acme/one")).await.status, 201);
+    let id = ModelId::parse("acme/one").unwrap();
+    let writers = (0..24).map(|writer| {
+        let (editor, id) = (Editor::new(stack.store.metered()), id.clone());
+        async move {
+            let patch = json!({"providerMetadata": {format!("writer{writer}"): writer}});
+            loop {
+                let edit = Edit {
+                    target: Target::Existing(id.clone()),
+                    command: Command::EditMeta(patch.as_object().unwrap().clone()),
+                    actor: "ann",
+                    reason: "",
+                    correlation_id: "test",
+                    now: Timestamp::now(),
+                    approves: false,
+                    key: None,
+                    precondition: &|_, _| true,
+                };
+                let answer = |_: &Done<'_>| KeptAnswer { status: 200, etag: String::new(), body: String::new() };
+                match editor.apply(&edit, &answer).await {
+                    Ok(_) => return,
+                    Err(Refusal::Busy) => {}
+                    Err(refusal) => panic!("{refusal}"),
+                }
+            }
+        }
+    });
+    let syncs = async {
+        for n in 0..5 {
+            stack.repository.put(&model(&format!("p/m{n}"), |_| {}));
+            stack.repository.commit("add one");
+            assert_eq!(stack.sync().await["state"], "applied");
+        }
+    };
+    futures::future::join(futures::future::join_all(writers), syncs).await;
+    stack.settle().await;
+    let record = stack.admin("GET /admin/models/acme%2Fone", &Value::Null).await.json();
+    assert_eq!(record["data"]["seq"], 25);
+    assert_eq!(record["data"]["model"]["meta"]["providerMetadata"].as_object().unwrap().len(), 24);
+    assert_eq!(stack.send("GET /v1/models", "", &[], None).await.json()["total"], 6);
+    let history = stack.store.history(&id, None, 1000).await.unwrap();
+    assert_eq!(history.iter().map(|entry| entry.seq).collect::<Vec<_>>(), (1..=25).rev().collect::<Vec<_>>());
     stack.close().await;
 }

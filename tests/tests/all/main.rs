@@ -1,6 +1,7 @@
 //! The tests across crates, in one binary.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on shall fail")]
 
+mod access;
 mod admin;
 mod bad_input;
 mod crash;
