@@ -1,5 +1,6 @@
 //! The `roster` command.
 
+mod audit;
 mod dev;
 mod digest;
 mod history;
@@ -75,6 +76,9 @@ enum Verb {
         #[command(flatten)]
         json: Json,
     },
+    /// Check the audit
+    #[command(subcommand)]
+    Audit(audit::Verb),
     /// Make a token for the local stack
     Token(token::Arguments),
 }
@@ -127,6 +131,7 @@ async fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Sync(arguments) => sync::run(arguments).await,
         Verb::Digest { tables, json } => digest::run(&tables, json.output()).await,
         Verb::History { id, limit, tables, json } => history::run(&id, limit, &tables, json.output()).await,
+        Verb::Audit(verb) => audit::run(verb).await,
         Verb::Token(arguments) => token::run(&arguments),
     }
 }
