@@ -1,16 +1,20 @@
 //! Tables for a test, with the function that follows their stream.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use roster_core::record::{HistoryEntry, Record};
-use roster_core::{ModelId, catalogue};
+use roster_core::{ModelId, audit, catalogue};
 use roster_git::{Location, Repository};
 use roster_http::function::Hosted;
 use roster_local::{DynamoDb, Hosts, LocalValues, Pump, Template};
 use roster_store::Store;
 use roster_sync::{CommitReport, Options, Reconciler, Repo, RunReport, SyncError};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::repository::TestRepository;
 
@@ -103,16 +107,26 @@ impl TestTables {
         self.store.history(&id, None, usize::from(u16::MAX)).await.expect("a history")
     }
 
-    /// Checks that every change of every model has exactly one entry, and that the last one is what the table holds.
+    /// Checks that every change of every model has exactly one entry, and that the history of each model, replayed from
+    /// nothing, ends in what the table holds.
     pub async fn check_history(&self) {
         self.settle().await;
-        for record in self.records().await {
-            let entries = self.history(record.spec.id.as_str()).await;
-            let seqs: Vec<u64> = entries.iter().map(|entry| entry.seq).collect();
-            let expected: Vec<u64> = (1..=record.seq).rev().collect();
-            assert_eq!(seqs, expected, "history of {}", record.spec.id);
-            assert_eq!(entries[0].change, record.change, "last change of {}", record.spec.id);
-        }
+        let mut records: HashMap<_, _> =
+            self.records().await.into_iter().map(|record| (record.spec.id.clone(), record)).collect();
+        let mut findings = Vec::new();
+        let check = |model: ModelId, entries: Vec<HistoryEntry>| match records.remove(&model) {
+            Some(record) => findings.extend(audit::verify(&record, &entries)),
+            None => panic!("history of {model}, which is no model or comes twice"),
+        };
+        self.store.all_history(check).await.expect("the history");
+        assert_eq!(findings, []);
+        assert_eq!(records.keys().collect::<Vec<_>>(), Vec::<&ModelId>::new(), "models without a history");
+    }
+
+    /// Makes one entry of a model's history disappear, which nothing of Roster does.
+    pub async fn lose_history(&self, id: &str, seq: u64) {
+        let template = Template::load(&LocalValues::default()).expect("the template");
+        lose_history(self.endpoint(), &template.table_names.history, id, seq).await;
     }
 
     /// Ends the pump and the DynamoDB.
@@ -120,6 +134,29 @@ impl TestTables {
         self.pump.shutdown().await;
         self.dynamodb.shutdown().await;
     }
+}
+
+/// Makes an entry of the history table behind an endpoint disappear: by hand, for the store deletes nothing.
+pub async fn lose_history(endpoint: &str, table: &str, id: &str, seq: u64) {
+    let body = json!({
+        "TableName": table,
+        "Key": {"pk": {"S": format!("model#{id}")}, "sk": {"N": seq.to_string()}},
+        "ConditionExpression": "attribute_exists(pk)",
+    })
+    .to_string();
+    let address = endpoint.trim_start_matches("http://");
+    let credentials = "Credential=local/20261121/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0";
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\
+         Content-Type: application/x-amz-json-1.0\r\nX-Amz-Target: DynamoDB_20120810.DeleteItem\r\n\
+         X-Amz-Date: 20261121T000000Z\r\nAuthorization: AWS4-HMAC-SHA256 {credentials}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(address).await.expect("the DynamoDB");
+    stream.write_all(request.as_bytes()).await.expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 /// A reconciler of a repository on disk.

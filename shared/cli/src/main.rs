@@ -1,5 +1,6 @@
 //! The `roster` command.
 
+mod audit;
 mod dev;
 mod digest;
 mod history;
@@ -76,6 +77,9 @@ enum Verb {
         #[command(flatten)]
         json: Json,
     },
+    /// Check the audit
+    #[command(subcommand)]
+    Audit(audit::Verb),
     /// Turn an old table, one column a field, into files of the catalogue, and prove that nothing is lost
     Migrate(migrate::Arguments),
     /// Make a token for the local stack
@@ -130,6 +134,7 @@ async fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Sync(arguments) => sync::run(arguments).await,
         Verb::Digest { tables, json } => digest::run(&tables, json.output()).await,
         Verb::History { id, limit, tables, json } => history::run(&id, limit, &tables, json.output()).await,
+        Verb::Audit(verb) => audit::run(verb).await,
         Verb::Migrate(arguments) => migrate::run(&arguments),
         Verb::Token(arguments) => token::run(&arguments),
     }

@@ -7,7 +7,10 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use roster_core::ModelId;
+use roster_local::{DataDir, DynamoDb, LocalValues, Template};
 use roster_tests::repository::{TestRepository, model};
+use roster_tests::tables::lose_history;
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -231,6 +234,81 @@ fn sync_tells_programs_what_it_did() {
     assert_eq!(lines(&printed(&planned)).last().unwrap()["state"], "unchanged");
 }
 
+/// Works by hand on the tables of a data directory.
+fn on_tables(data: &Path, work: impl AsyncFnOnce(&DynamoDb, &Template)) {
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let dynamodb = DataDir::create(data).unwrap().open().await.unwrap();
+        work(&dynamodb, &Template::load(&LocalValues::default()).unwrap()).await;
+        dynamodb.shutdown().await;
+    });
+}
+
+#[test]
+fn verify_proves_that_the_history_is_whole() {
+    let repository = three_models();
+    let data = tempfile::tempdir().unwrap();
+    let (path, data_argument) = (repository.path().to_str().unwrap(), data.path().to_str().unwrap());
+    let sync = ["sync", "--no-guard", "--repo", path, "--data", data_argument];
+    let verify = ["audit", "verify", "--data", data_argument];
+    let raise = |price: &str| {
+        let price: serde_json::Number = price.parse().unwrap();
+        repository.put(&model("acme/b", |value| value["meta"]["inputCostPerMillionTokens"] = price.clone().into()));
+        repository.commit(price.as_str());
+        printed(&sync);
+    };
+    printed(&sync);
+    assert_eq!(printed(&verify), "3 models, 3 entries: complete");
+    raise("1300");
+    raise("1300.0");
+    repository.remove("acme/old");
+    repository.commit("remove");
+    printed(&sync);
+    assert_eq!(printed(&verify), "3 models, 6 entries: complete");
+    let json: Value = serde_json::from_str(&printed(&[&verify[..], &["--json"]].concat())).unwrap();
+    assert_eq!(
+        json,
+        json!({"complete": true, "models": 3, "entries": 6, "late": 0, "waitedSeconds": 0.0, "findings": []})
+    );
+
+    // What is only late is waited for.
+    on_tables(data.path(), async |dynamodb, template| {
+        let (store, old) = (dynamodb.store(template).await.unwrap(), ModelId::parse("acme/old").unwrap());
+        let newest = store.history(&old, None, 1).await.unwrap();
+        lose_history(dynamodb.endpoint(), &template.table_names.history, "acme/old", 2).await;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_roster"));
+        let verifying = command.args(verify).stdout(Stdio::piped()).spawn().unwrap();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        store.put_history(&newest).await.unwrap();
+        let output = verifying.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.starts_with("3 models, 6 entries: complete; waited ") && output.status.success(), "{said}");
+    });
+    let lose = |id: &str, seq: u64| {
+        on_tables(data.path(), async |dynamodb, template| {
+            lose_history(dynamodb.endpoint(), &template.table_names.history, id, seq).await;
+        });
+    };
+    let failed = |arguments: &[&str]| {
+        let output = roster(arguments);
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+
+    // An entry in the middle is missed at once; the newest one is waited for first.
+    lose("acme/b", 2);
+    let started = Instant::now();
+    assert_eq!(failed(&verify), "model acme/b: seq 2 is missing\n3 models, 5 entries: 1 finding\n");
+    assert!(started.elapsed() < Duration::from_secs(8), "nobody brings what is missing between others");
+    let json: Value = serde_json::from_str(&failed(&[&verify[..], &["--json"]].concat())).unwrap();
+    let finding = json!({"model": "acme/b", "seq": 2, "message": "model acme/b: seq 2 is missing"});
+    assert_eq!((&json["complete"], &json["findings"]), (&json!(false), &json!([finding])));
+    lose("acme/old", 2);
+    let said = failed(&verify);
+    let told = "model acme/b: seq 2 is missing\nmodel acme/old: seq 2, the newest, is missing\n\
+                3 models, 4 entries: 2 findings; waited 10";
+    assert!(said.starts_with(told) && said.ends_with(" s for the newest entries of 1 model\n"), "{said}");
+}
+
 #[test]
 fn validate_and_plan_find_mistakes_before_the_merge() {
     let repository = three_models();
@@ -267,6 +345,7 @@ fn wrong_calls_say_what_to_do() {
     };
     assert!(said(&["validate", path]).contains("holds no catalogue"));
     assert!(said(&["digest", "--data", path]).contains("holds no tables"));
+    assert!(said(&["audit", "verify", "--data", path]).contains("holds no tables"));
     assert!(said(&["history", "a b", "--data", path]).contains("is not a model id"));
     assert!(said(&["sync", "--repo", path, "--data", path]).contains("git repository"));
     assert!(said(&["token", "--role", "king", "--data", path]).contains("expected admin, super_admin or service"));

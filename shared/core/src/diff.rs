@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::document::escape;
+use crate::document::{escape, unescape};
 
 /// One field that differs; a side on which it is absent is left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,9 +49,44 @@ fn collect(old: Option<&Value>, new: Option<&Value>, path: &mut String, changes:
     changes.push(FieldChange { path: path.clone(), old: old.cloned(), new: new.cloned() });
 }
 
+/// What a value has where a change says it had something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// What is there; `None` where there is nothing, not even a place for it.
+    pub found: Option<Value>,
+}
+
+/// Makes one change to a value, the reverse of [`fields`]: a value and its changes, in any order, give the other value.
+///
+/// # Errors
+/// [`Mismatch`] when the value does not have the change's `old` at its path; the value is left as it is.
+pub fn apply(value: &mut Value, change: &FieldChange) -> Result<(), Mismatch> {
+    let (Some((parent, key)), true) = (change.path.rsplit_once('/'), change.path.starts_with('/')) else {
+        // Without a path it is the value itself that changes.
+        return match (&change.old, &change.new) {
+            (Some(old), Some(new)) if change.path.is_empty() && value == old => {
+                *value = new.clone();
+                Ok(())
+            }
+            _ => Err(Mismatch { found: change.path.is_empty().then(|| value.clone()) }),
+        };
+    };
+    let Some(Value::Object(parent)) = value.pointer_mut(parent) else { return Err(Mismatch { found: None }) };
+    let key = unescape(key);
+    if parent.get(&key) != change.old.as_ref() {
+        return Err(Mismatch { found: parent.get(&key).cloned() });
+    }
+    match &change.new {
+        Some(new) => parent.insert(key, new.clone()),
+        None => parent.remove(&key),
+    };
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     #[test]
@@ -72,5 +107,50 @@ mod tests {
         let back: Vec<FieldChange> = serde_json::from_value(serde_json::to_value(&changes).unwrap()).unwrap();
         assert_eq!(back, changes);
         assert_eq!(fields(&old, &old), []);
+    }
+
+    #[test]
+    fn a_change_applies_only_where_its_old_value_is() {
+        let change =
+            |path: &str, old: Option<Value>, new: Option<Value>| FieldChange { path: path.to_owned(), old, new };
+        let refused = |change: FieldChange| {
+            let mut value = json!({"a": {"b": 1}, "list": [1]});
+            let before = value.clone();
+            let mismatch = apply(&mut value, &change).unwrap_err();
+            assert_eq!(value, before);
+            mismatch.found
+        };
+        assert_eq!(refused(change("/a/b", Some(json!(2)), Some(json!(3)))), Some(json!(1)));
+        assert_eq!(refused(change("/a/b", None, Some(json!(3)))), Some(json!(1)));
+        assert_eq!(refused(change("/a/c", Some(Value::Null), None)), None);
+        assert_eq!(refused(change("/x/c", None, Some(json!(3)))), None);
+        assert_eq!(refused(change("/list/0", Some(json!(1)), Some(json!(3)))), None);
+        assert_eq!(refused(change("a", None, Some(json!(3)))), None);
+        let mut exact: Value = serde_json::from_str(r#"{"price": 1.00}"#).unwrap();
+        let one: Value = serde_json::from_str("1.0").unwrap();
+        assert!(apply(&mut exact, &change("/price", Some(one), None)).is_err(), "1.0 is not 1.00");
+    }
+
+    fn values() -> impl Strategy<Value = Value> {
+        let scalar =
+            prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), (0u8..3).prop_map(Value::from)];
+        scalar.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map("[ab/~]{0,2}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn changes_lead_from_one_value_to_the_other(old in values(), new in values()) {
+            let mut value = old.clone();
+            for change in fields(&old, &new) {
+                prop_assert_eq!(apply(&mut value, &change), Ok(()));
+            }
+            prop_assert_eq!(value, new);
+        }
     }
 }

@@ -220,6 +220,11 @@ pub fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
+/// The key that [`escape`] made a pointer's token of.
+pub(crate) fn unescape(token: &str) -> String {
+    token.replace("~1", "/").replace("~0", "~")
+}
+
 /// Where a text is nested too deep, looked for before any recursive parser sees it.
 fn too_deep(text: &str) -> Option<usize> {
     let mut depth = 0usize;

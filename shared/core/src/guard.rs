@@ -107,7 +107,7 @@ fn price_moves(step: &Step, before: &Model, factor: u64, now: Timestamp) -> Vec<
 }
 
 /// Whether two prices are further apart than a factor; from or to nothing is further than any.
-fn moves_too_far(old: Price, new: Price, factor: u64) -> bool {
+pub(crate) fn moves_too_far(old: Price, new: Price, factor: u64) -> bool {
     let (low, high) =
         if old.amount() <= new.amount() { (old.amount(), new.amount()) } else { (new.amount(), old.amount()) };
     low.checked_mul(factor.into()).is_some_and(|limit| high > limit)

@@ -3,6 +3,7 @@
 //! Pure: no I/O, no async, no clock. Time and state come in as arguments, so every rule
 //! here can be tested by calling it.
 
+pub mod audit;
 pub mod canonical;
 pub mod catalogue;
 #[cfg(feature = "schema")]

@@ -1,15 +1,24 @@
-//! The history table: one entry for each change of a model.
+//! The history table: one entry for each change of a model, and one for each event that changed none.
+
+use std::fmt::Display;
 
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use jiff::Timestamp;
+use roster_core::audit::{AuditEntry, AuditEvent};
 use roster_core::record::HistoryEntry;
 use roster_core::{ModelId, canonical};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use crate::audit::{day_of, index_time};
 use crate::client::{Store, StoreError, call};
 use crate::item::{Builder, Item, ItemReader};
 use crate::models::pk;
 
 /// From this length on, in bytes, an entry is stored compressed: it holds old and new, and an item has at most 400 KB.
 const LARGE: usize = 32 * 1024;
+/// What an event's partition key begins with; a model's begins with `model#`.
+const EVENT: &str = "event#";
 /// No entry decompresses to more: it holds two states of a file of at most 256 KiB.
 const MAX_ENTRY: usize = 4 * 1024 * 1024;
 
@@ -59,7 +68,7 @@ impl Store {
                 .map_err(call("Query"))?;
             self.meter.read(output.consumed_capacity());
             for item in output.items() {
-                entries.push(read(item)?);
+                entries.push(read_entry(item)?);
             }
             start = output.last_evaluated_key;
             if start.is_none() {
@@ -71,30 +80,56 @@ impl Store {
 }
 
 fn to_item(entry: &HistoryEntry) -> Result<Item, StoreError> {
-    let at = entry.change.at.to_string();
-    let day = at.get(..10).unwrap_or_default().to_owned();
-    let text = canonical::to_string(entry).map_err(|error| corrupt(entry, &error))?;
-    let item = Builder::keyed(pk(&entry.model_id))
-        .number("sk", entry.seq)
-        .text("day", day)
-        // The index sorts by time; the id and the seq keep entries of one instant apart.
-        .text("at", format!("{at}#{}#{}", entry.model_id, entry.seq));
+    let (key, at) = (pk(&entry.model_id), entry.change.at);
+    // The index sorts by time; the id and the seq keep entries of one instant apart, and in order.
+    let item = indexed(Builder::keyed(&key), at, &format!("{}#{:020}", entry.model_id, entry.seq));
+    packed(item.number("sk", entry.seq), entry, &key)
+}
+
+pub(crate) fn event_item(event: &AuditEvent) -> Result<Item, StoreError> {
+    let key = format!("{EVENT}{}", event.id());
+    // An event's key in the index begins as a model's with no name would, so the two never meet.
+    let item = indexed(Builder::keyed(&key), event.at, &format!("#{}", event.id()));
+    packed(item.number("sk", 0), event, &key)
+}
+
+/// What the index needs: the day, and a key by which entries of a day are ordered, no two alike.
+fn indexed(item: Builder, at: Timestamp, name: &str) -> Builder {
+    item.text("day", day_of(at).to_string()).text("at", format!("{}#{name}", index_time(at)))
+}
+
+fn packed<T: Serialize>(item: Builder, entry: &T, key: &str) -> Result<Item, StoreError> {
+    let corrupt = |error: &dyn Display| StoreError::Corrupt { key: key.to_owned(), message: error.to_string() };
+    let text = canonical::to_string(entry).map_err(|error| corrupt(&error))?;
     if text.len() < LARGE {
         return Ok(item.text("entry", text).build());
     }
-    let compressed = zstd::bulk::compress(text.as_bytes(), 9).map_err(|error| corrupt(entry, &error))?;
+    let compressed = zstd::bulk::compress(text.as_bytes(), 9).map_err(|error| corrupt(&error))?;
     Ok(item.bytes("compressedEntry", compressed).build())
 }
 
-fn read(item: &Item) -> Result<HistoryEntry, StoreError> {
+/// What an item of the table tells, a change or an event.
+pub(crate) fn read(item: &Item) -> Result<AuditEntry, StoreError> {
+    match ItemReader::new(item).text("pk")?.starts_with(EVENT) {
+        true => unpacked(item).map(AuditEntry::Event),
+        false => unpacked(item).map(AuditEntry::Change),
+    }
+}
+
+pub(crate) fn read_entry(item: &Item) -> Result<HistoryEntry, StoreError> {
+    unpacked(item)
+}
+
+fn unpacked<T: DeserializeOwned>(item: &Item) -> Result<T, StoreError> {
     let reader = ItemReader::new(item);
     let Ok(compressed) = reader.bytes("compressedEntry") else { return reader.json("entry") };
     let text = zstd::bulk::decompress(compressed, MAX_ENTRY).map_err(|error| reader.corrupt(error.to_string()))?;
     serde_json::from_slice(&text).map_err(|error| reader.corrupt(error.to_string()))
 }
 
-fn corrupt(entry: &HistoryEntry, error: &dyn std::fmt::Display) -> StoreError {
-    StoreError::Corrupt { key: format!("{} {}", pk(&entry.model_id), entry.seq), message: error.to_string() }
+/// The model whose history is under this partition key; none for events.
+pub(crate) fn model_of(pk: &str) -> Option<ModelId> {
+    ModelId::parse(pk.strip_prefix("model#")?).ok()
 }
 
 #[cfg(test)]
@@ -115,7 +150,8 @@ mod tests {
             .unwrap();
             let item = to_item(&entry).unwrap();
             assert!(crate::item::size(&item) < 64 * 1024);
-            assert_eq!(read(&item).unwrap(), entry);
+            assert_eq!(read_entry(&item).unwrap(), entry);
+            assert_eq!(read(&item).unwrap(), AuditEntry::Change(entry));
         }
     }
 }

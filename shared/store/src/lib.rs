@@ -3,6 +3,7 @@
 //! Every call reports what it consumed to the store's [`Meter`], retries what DynamoDB leaves
 //! unprocessed, and answers a broken condition with [`StoreError::Conflict`].
 
+pub mod audit;
 mod batch;
 pub mod client;
 pub mod edits;
@@ -21,7 +22,9 @@ pub mod streams;
 #[cfg(feature = "local")]
 pub mod tables;
 
+pub use audit::{AuditPage, AuditRange, Order, Position};
 pub use client::{Store, StoreError, TableNames};
 pub use lease::Lease;
 pub use published::{Manifest, Publication};
+pub use runs::KeptRun;
 pub use units::{Meter, Units};
