@@ -6,13 +6,17 @@ mod create_model;
 mod duplicate_model;
 mod edit_meta;
 mod edit_model;
+mod export_audit;
 mod get_record;
 mod list_archived;
+mod list_audit;
 mod list_legacy;
 mod listing;
 mod mark_legacy;
 mod model_history;
 mod record;
+mod report_audit;
+mod timeline;
 mod unarchive_model;
 mod unmark_legacy;
 mod write;
@@ -92,4 +96,7 @@ pub static FUNCTIONS: &[Function<App>] = &[
     admins("list-archived", |app, request| Box::pin(list_archived::handle(app, request))),
     admins("duplicate-model", |app, request| Box::pin(duplicate_model::handle(app, request))),
     admins("model-history", |app, request| Box::pin(model_history::handle(app, request))),
+    admins("list-audit", |app, request| Box::pin(list_audit::handle(app, request))),
+    admins("report-audit", |app, request| Box::pin(report_audit::handle(app, request))),
+    admins("export-audit", |app, request| Box::pin(export_audit::handle(app, request))),
 ];

@@ -3,6 +3,7 @@
 use http::header::{ETAG, LOCATION, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use roster_core::audit::{AuditEvent, EventKind};
 use roster_core::command::Command;
 use roster_core::guard::Hold;
 use roster_core::record::Record;
@@ -79,9 +80,42 @@ pub(crate) async fn make(app: &App, request: &Request, asked: Asked<'_>) -> Resu
         precondition: &is_believed,
     };
     let respond = |outcome: &Done<'_>| answer(outcome, done, status, request);
+    let event = |kind, message: String, holds: &[Hold]| AuditEvent {
+        kind,
+        at: request.now,
+        actor: actor.to_owned(),
+        source: "api".to_owned(),
+        message,
+        model_id: edit.model_id(),
+        commit: None,
+        pull_request: None,
+        revision: None,
+        correlation_id: request.request_id.clone(),
+        holds: holds.to_vec(),
+    };
     match app.editor.apply(&edit, &respond).await {
-        Ok(answered) => Ok(reply(&answered.answer, answered.is_replayed)),
-        Err(refusal) => Err(problem(refusal)),
+        Ok(answered) => {
+            if !answered.approved.is_empty() {
+                let message = format!("approved with the change: {reason}");
+                tell(app, &event(EventKind::Approved, message, &answered.approved)).await;
+            }
+            Ok(reply(&answered.answer, answered.is_replayed))
+        }
+        Err(refusal) => {
+            match &refusal {
+                Refusal::Held(holds) => tell(app, &event(EventKind::WriteRefused, refusal.to_string(), holds)).await,
+                Refusal::ManagedByGit(_) => tell(app, &event(EventKind::WriteRefused, refusal.to_string(), &[])).await,
+                _ => {}
+            }
+            Err(problem(refusal))
+        }
+    }
+}
+
+/// Keeps an event for the audit. What happened has happened, whether or not it can be kept.
+async fn tell(app: &App, event: &AuditEvent) {
+    if let Err(error) = app.store.put_event(event).await {
+        tracing::error!(%error, kind = event.kind.name(), "an event could not be kept for the audit");
     }
 }
 

@@ -1,5 +1,7 @@
 //! `sync`: brings the tables to the tip of the branch. What calls it only says "look".
 
+use jiff::Timestamp;
+use roster_core::audit::{AuditEvent, EventKind};
 use roster_http::function::EventError;
 use roster_sync::{Options, SyncError};
 use serde_json::{Value, json};
@@ -18,6 +20,31 @@ pub(crate) async fn handle(app: &App, _event: Value) -> Result<Value, EventError
     match run.await {
         Ok(report) => serde_json::to_value(report).map_err(|error| fail(&error)),
         Err(SyncError::Busy) => Ok(json!({"state": "busy"})),
-        Err(error) => Err(fail(&error)),
+        Err(error) => {
+            tell(app, &error.to_string()).await;
+            Err(fail(&error))
+        }
+    }
+}
+
+/// Keeps a failure for the audit; the same one again within the hour is no news.
+async fn tell(app: &App, message: &str) {
+    let now = Timestamp::now();
+    let hour = now.as_second() - now.as_second().rem_euclid(3600);
+    let event = AuditEvent {
+        kind: EventKind::SyncFailed,
+        at: Timestamp::from_second(hour).unwrap_or(now),
+        actor: "sync".to_owned(),
+        source: "git".to_owned(),
+        message: message.to_owned(),
+        model_id: None,
+        commit: None,
+        pull_request: None,
+        revision: None,
+        correlation_id: String::new(),
+        holds: Vec::new(),
+    };
+    if let Err(error) = app.store.put_event(&event).await {
+        tracing::warn!(%error, "an event could not be kept for the audit");
     }
 }

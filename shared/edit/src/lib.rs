@@ -406,6 +406,15 @@ struct Judged<'b> {
 }
 
 impl Edit<'_> {
+    /// The model that changes, where that is known.
+    #[must_use]
+    pub fn model_id(&self) -> Option<ModelId> {
+        match &self.target {
+            Target::Existing(id) => Some(id.clone()),
+            Target::New | Target::CopyOf(_) => self.new_id(),
+        }
+    }
+
     /// The model that must be there.
     fn existing(&self) -> Option<&ModelId> {
         match &self.target {

@@ -13,7 +13,7 @@ use roster_core::record::HistoryEntry;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Store, StoreError, call};
-use crate::history::{event_item, model_of, read, read_entry};
+use crate::history::{event_item, index_key, model_of, read, read_entry};
 use crate::item::{Builder, Item, ItemReader};
 use crate::models::pk;
 
@@ -50,6 +50,15 @@ pub struct Position {
     /// The index key of the last entry that was read of that day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     after: Option<String>,
+}
+
+impl Position {
+    /// The place right after an entry, in either order.
+    #[must_use]
+    pub fn after(entry: &AuditEntry) -> Self {
+        let key = index_key(entry);
+        Self { day: day_of(entry.at()), after: Some(key) }
+    }
 }
 
 /// A page of the audit.

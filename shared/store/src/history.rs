@@ -80,22 +80,38 @@ impl Store {
 }
 
 fn to_item(entry: &HistoryEntry) -> Result<Item, StoreError> {
-    let (key, at) = (pk(&entry.model_id), entry.change.at);
-    // The index sorts by time; the id and the seq keep entries of one instant apart, and in order.
-    let item = indexed(Builder::keyed(&key), at, &format!("{}#{:020}", entry.model_id, entry.seq));
+    let key = pk(&entry.model_id);
+    let item = indexed(Builder::keyed(&key), entry.change.at, change_key(entry));
     packed(item.number("sk", entry.seq), entry, &key)
 }
 
 pub(crate) fn event_item(event: &AuditEvent) -> Result<Item, StoreError> {
     let key = format!("{EVENT}{}", event.id());
-    // An event's key in the index begins as a model's with no name would, so the two never meet.
-    let item = indexed(Builder::keyed(&key), event.at, &format!("#{}", event.id()));
+    let item = indexed(Builder::keyed(&key), event.at, event_key(event));
     packed(item.number("sk", 0), event, &key)
 }
 
 /// What the index needs: the day, and a key by which entries of a day are ordered, no two alike.
-fn indexed(item: Builder, at: Timestamp, name: &str) -> Builder {
-    item.text("day", day_of(at).to_string()).text("at", format!("{}#{name}", index_time(at)))
+fn indexed(item: Builder, at: Timestamp, key: String) -> Builder {
+    item.text("day", day_of(at).to_string()).text("at", key)
+}
+
+/// An entry's key in the index.
+pub(crate) fn index_key(entry: &AuditEntry) -> String {
+    match entry {
+        AuditEntry::Change(entry) => change_key(entry),
+        AuditEntry::Event(event) => event_key(event),
+    }
+}
+
+/// The index sorts by time; the id and the seq keep entries of one instant apart, and in order.
+fn change_key(entry: &HistoryEntry) -> String {
+    format!("{}#{}#{:020}", index_time(entry.change.at), entry.model_id, entry.seq)
+}
+
+/// An event's key begins as a model's with no name would, so the two never meet.
+fn event_key(event: &AuditEvent) -> String {
+    format!("{}##{}", index_time(event.at), event.id())
 }
 
 fn packed<T: Serialize>(item: Builder, entry: &T, key: &str) -> Result<Item, StoreError> {

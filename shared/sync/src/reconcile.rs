@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use roster_core::audit::{AuditEvent, EventKind};
 use roster_core::catalogue::{EditError, NextRoots, Roots};
 use roster_core::plan::{Plan, Step};
 use roster_core::propose::{Before, Blueprint, propose};
@@ -335,6 +336,11 @@ impl Reconciler {
             if let Err(error) = session.store.put_run(now, &report.commit, &report.shortened(), run_retention).await {
                 tracing::warn!(%error, commit = report.commit, "the record of a commit could not be kept");
             }
+            if let Some(event) = event(&report, &asked.commit, &session.options, now)
+                && let Err(error) = session.store.put_event(&event).await
+            {
+                tracing::warn!(%error, commit = report.commit, "an event could not be kept for the audit");
+            }
         }
         report.consumed = session.store.consumed() - before;
         Ok(report)
@@ -545,6 +551,33 @@ async fn judge(session: &mut Session, asked: &Asked, now: Timestamp) -> Result<B
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// What the audit is told of a commit that is not applied.
+fn event(report: &CommitReport, commit: &Commit, options: &Options, now: Timestamp) -> Option<AuditEvent> {
+    let (kind, message) = match report.state {
+        State::Held => (EventKind::PlanHeld, short(&commit.subject)),
+        State::Rejected => {
+            let more = report.problems.len().saturating_sub(1);
+            let first = report.problems.first().map(ToString::to_string).unwrap_or_default();
+            let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+            (EventKind::CommitRejected, format!("{first}{more}"))
+        }
+        State::Planned | State::Applied | State::Unchanged => return None,
+    };
+    Some(AuditEvent {
+        kind,
+        at: now,
+        actor: author(commit),
+        source: "git".to_owned(),
+        message,
+        model_id: None,
+        commit: Some(report.commit.clone()),
+        pull_request: report.pull_request,
+        revision: Some(report.revision),
+        correlation_id: options.correlation_id.clone(),
+        holds: report.shortened().holds,
+    })
 }
 
 fn author(commit: &Commit) -> String {

@@ -45,7 +45,7 @@ fn dependencies_point_one_way() {
     assert_eq!(ours("roster-edit"), ["roster-core", "roster-store"]);
     assert_eq!(ours("roster-admin"), ["roster-core", "roster-edit", "roster-http", "roster-store"]);
     assert_eq!(ours("roster-events"), ["roster-core", "roster-http", "roster-store"]);
-    assert_eq!(ours("roster-gitops"), ["roster-git", "roster-http", "roster-store", "roster-sync"]);
+    assert_eq!(ours("roster-gitops"), ["roster-core", "roster-git", "roster-http", "roster-store", "roster-sync"]);
 }
 
 /// Each outside world has one crate that knows it.

@@ -1,0 +1,43 @@
+//! `GET /admin/audit/report`: what was done in a stretch of time, in numbers.
+
+use http::StatusCode;
+use roster_core::audit::ReportBuilder;
+use roster_http::{Problem, Query, Reply, Request};
+use roster_store::audit::Order;
+use serde_json::json;
+
+use crate::timeline::{Timeline, too_much};
+use crate::{App, unavailable};
+
+/// Entries that one report counts.
+const MAX_ENTRIES: usize = 50_000;
+/// Entries of one call to the table, and the days that it looks at.
+const CALL: (usize, usize) = (1_000, 100);
+
+pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
+    let timeline = Timeline::read(Query::of(&request), &request, Order::OldestFirst)?;
+    let mut report = ReportBuilder::default();
+    let (mut position, mut counted) = (None, 0);
+    loop {
+        let page = app.store.audit_page(&timeline.range, position.as_ref(), CALL.0, CALL.1).await;
+        let page = page.map_err(unavailable)?;
+        page.entries.iter().filter(|entry| timeline.filter.takes(entry)).for_each(|entry| report.add(entry));
+        counted += page.entries.len();
+        position = page.next;
+        if position.is_none() {
+            break;
+        }
+        if counted >= MAX_ENTRIES {
+            let detail = format!("there are more than {MAX_ENTRIES} entries: ask for a shorter stretch");
+            return Err(too_much(detail));
+        }
+    }
+    let existing = app.store.history_exists(report.candidates()).await.map_err(unavailable)?;
+    let data = json!({
+        "from": timeline.range.from,
+        "to": timeline.range.to,
+        "report": report.finish(&existing),
+    });
+    let body = json!({"status": "success", "message": "what was done, in numbers", "data": data});
+    Ok(Reply::json(StatusCode::OK, body.to_string()))
+}
