@@ -3,6 +3,7 @@
 //! Pure: no I/O, no async, no clock. Time and state come in as arguments, so every rule
 //! here can be tested by calling it.
 
+pub mod bundle;
 pub mod canonical;
 pub mod catalogue;
 pub mod decimal;
@@ -24,6 +25,7 @@ pub mod validate;
 pub mod version;
 pub mod view;
 
+pub use bundle::Bundle;
 pub use decimal::Exact;
 pub use document::Problem;
 pub use model::{Model, ModelId};
