@@ -4,6 +4,7 @@
 //! unprocessed, and answers a broken condition with [`StoreError::Conflict`].
 
 mod batch;
+mod bundled;
 pub mod client;
 pub mod history;
 mod item;
@@ -20,6 +21,7 @@ pub mod streams;
 #[cfg(feature = "local")]
 pub mod tables;
 
+pub use bundled::Bundled;
 pub use client::{Store, StoreError, TableNames};
 pub use lease::Lease;
 pub use published::{Manifest, Publication};
