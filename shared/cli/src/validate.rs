@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use roster_core::Policy;
 use roster_core::catalogue::{Catalogue, Roots};
 use roster_core::document::{self, Problem};
 use roster_core::tree::Nodes;
-use roster_core::validate::{self, FileRole, Proposal};
+use roster_core::validate::{self, FileRole, Proposal, SourcedModel};
 use serde::Serialize;
 
 use crate::output::{Failure, Output, counted};
@@ -20,8 +21,34 @@ struct Report {
     problems: Vec<Problem>,
 }
 
+/// A catalogue as it lies on disk.
+pub(crate) struct Checked {
+    /// The models whose files are without mistakes.
+    pub(crate) models: Vec<Arc<SourcedModel>>,
+    /// The policy, where there is one without mistakes.
+    pub(crate) policy: Option<Policy>,
+    /// Every mistake.
+    pub(crate) problems: Vec<Problem>,
+}
+
 /// Checks the catalogue in a directory, or in the `catalog/` below it.
 pub(crate) fn run(path: &Path, output: Output) -> Result<(), Failure> {
+    let Checked { models, problems, .. } = check(path)?;
+    let report = Report { valid: problems.is_empty(), models: models.len(), problems };
+    output.report(&report, |report| {
+        for problem in &report.problems {
+            output.line(problem);
+        }
+        match report.problems.len() {
+            0 => output.line(format_args!("{}, all valid", counted(report.models, "model"))),
+            count => output.line(counted(count, "problem")),
+        }
+    })?;
+    if report.valid { Ok(()) } else { Err(Failure::reported()) }
+}
+
+/// Reads the catalogue in a directory, or in the `catalog/` below it, and finds every mistake.
+pub(crate) fn check(path: &Path) -> Result<Checked, Failure> {
     let root = if path.join("catalog").is_dir() { path.join("catalog") } else { path.to_owned() };
     if !root.join("models").is_dir() {
         return Err(Failure::new(format!("{} holds no catalogue: there is no models directory in it", path.display())));
@@ -30,6 +57,7 @@ pub(crate) fn run(path: &Path, output: Output) -> Result<(), Failure> {
     list(&root, &mut files)?;
     files.sort();
     let mut problems = Vec::new();
+    let mut policy = None;
     let mut proposal = Proposal::default();
     for file in files {
         let below = file.strip_prefix(&root).unwrap_or(&file);
@@ -42,9 +70,10 @@ pub(crate) fn run(path: &Path, output: Output) -> Result<(), Failure> {
         let read = match validate::role(&path) {
             FileRole::Other => continue,
             FileRole::Model => content(&path, &file)?.and_then(|bytes| validate::read_model(&path, &bytes).map(Some)),
-            FileRole::Policy => {
-                content(&path, &file)?.and_then(|bytes| validate::read_policy(&path, &bytes).map(|_| None))
-            }
+            FileRole::Policy => content(&path, &file)?.and_then(|bytes| {
+                policy = Some(validate::read_policy(&path, &bytes)?);
+                Ok(None)
+            }),
         };
         match read {
             Ok(sourced) => proposal.present.extend(sourced.map(Arc::new)),
@@ -59,17 +88,7 @@ pub(crate) fn run(path: &Path, output: Output) -> Result<(), Failure> {
     let across = validate::problems(&proposal, &Catalogue::new(&nodes, &roots));
     problems.extend(across.map_err(Failure::new)?);
     problems.sort();
-    let report = Report { valid: problems.is_empty(), models: proposal.present.len(), problems };
-    output.report(&report, |report| {
-        for problem in &report.problems {
-            output.line(problem);
-        }
-        match report.problems.len() {
-            0 => output.line(format_args!("{}, all valid", counted(report.models, "model"))),
-            count => output.line(counted(count, "problem")),
-        }
-    })?;
-    if report.valid { Ok(()) } else { Err(Failure::reported()) }
+    Ok(Checked { models: proposal.present, policy, problems })
 }
 
 /// Every file below a directory; links are listed, not followed.
