@@ -2,7 +2,6 @@
 //!
 //! It is the document that `ROSTER_SNAPSHOT` names, else what the workspace's `catalog/` holds. A mistake in it
 //! fails the build, so that it cannot fail a function. The text is not compressed: the deployed archive is.
-#![expect(clippy::print_stdout, reason = "a build script speaks to cargo on standard output")]
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -97,7 +97,7 @@ fn is_within(percent: u64, key: [&str; 2]) -> bool {
         _ => {
             let print = fingerprint(key);
             let draw = print.get(..8).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0);
-            draw * 100 >> 32 < percent
+            (draw * 100) >> 32 < percent
         }
     }
 }
