@@ -143,7 +143,7 @@ impl Reader {
         if let Some(served) = self.fresh(now) {
             return Ok(served);
         }
-        // What is not out of the table is no reason to keep to it.
+        // A bundle that is served for want of a revision is no last revision.
         let last = self.latest().map(|checked| checked.served.snapshot).filter(|last| last.bundle.is_none());
         let own_bundle = || self.bundled.as_ref().and_then(|bundled| bundled.render(None, now));
         let served = match self.newest(&mut loader, last.clone(), now).await {
@@ -153,12 +153,14 @@ impl Reader {
                 None => Served { snapshot: Arc::new(Snapshot::empty(now)), source: Source::Live },
             },
             Err(error) => {
-                let served = match (last, own_bundle()) {
-                    (Some(last), _) => {
+                let served = match last {
+                    Some(last) => {
                         Served { snapshot: loader.at_time(&self.store, last, now).await?, source: Source::Stale }
                     }
-                    (None, Some(snapshot)) => Served { snapshot, source: Source::Fallback },
-                    (None, None) => return Err(error),
+                    None => match own_bundle() {
+                        Some(snapshot) => Served { snapshot, source: Source::Fallback },
+                        None => return Err(error),
+                    },
                 };
                 tracing::warn!(%error, revision = served.snapshot.revision, "the published table is out of reach");
                 served

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use roster_http::function::Hosted;
 use roster_http::{Cors, Env, Reply, Request, answer, auth};
 use roster_public::{App, FUNCTIONS};
+use roster_store::Store;
 use roster_tests::repository::{TestRepository, model};
 use roster_tests::tables::TestTables;
 use serde_json::{Value, json};
@@ -63,10 +64,14 @@ impl Stage {
     }
 
     fn instance(&self) -> Instance {
+        self.instance_on(self.tables.store.clone())
+    }
+
+    fn instance_on(&self, store: Store) -> Instance {
         let variables = [("DEV_JWT_SECRET", SECRET), ("MAX_STALENESS_MS", "1000")];
         let env: Env = variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let bundle = self.bundle.clone().into_bytes();
-        let app = App::with_snapshot(&env, self.tables.store.clone(), bundle).unwrap();
+        let app = App::with_snapshot(&env, store, bundle).unwrap();
         Instance { app: app.clone(), host: Hosted::new(app, FUNCTIONS) }
     }
 
@@ -296,5 +301,41 @@ async fn without_dynamodb_a_fresh_instance_serves_the_bundle_and_a_warm_one_its_
         }
     }
     drop((warm, fresh));
+    stage.tables.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bundle_gives_way_once_dynamodb_answers() {
+    let mut stage = Stage::new().await;
+    stage.read_source(100, 0).await;
+    let caller = &stage.callers()[0];
+    // A port that nobody listens on, until somebody passes on what comes in.
+    let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let instance = stage.instance_on(stage.tables.store_at(&format!("http://{address}")));
+    let reply = stage.call(&instance, caller, "list-models", &[("limit", "5")]).await;
+    assert_eq!(
+        (&reply.headers["x-roster-source"], body(&reply)["revision"].as_u64()),
+        (&HeaderValue::from_static("bundled"), Some(0))
+    );
+    let cursor = body(&reply)["next_cursor"].as_str().unwrap().to_owned();
+
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let upstream = stage.tables.endpoint().trim_start_matches("http://").to_owned();
+    let passing_on = tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = tokio::net::TcpStream::connect(&upstream).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    stage.wait();
+    let reply = stage.call(&instance, caller, "get-model", &[]).await;
+    assert!(!reply.headers.contains_key("x-roster-source") && !reply.headers.contains_key(WARNING));
+    assert_eq!(body(&reply)["input_cost_per_million_tokens"], TABLE_PRICE);
+    // The listing that began in the bundle ends there, by now without a warning.
+    let reply = stage.call(&instance, caller, "list-models", &[("cursor", &cursor)]).await;
+    assert_eq!((&body(&reply)["revision"], reply.headers.contains_key(WARNING)), (&json!(0), false));
+    assert_eq!(body(&reply)["models"].as_array().unwrap().len(), MODELS - 5);
+    passing_on.abort();
+    drop(instance);
     stage.tables.close().await;
 }
