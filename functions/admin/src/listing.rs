@@ -73,7 +73,7 @@ impl<'q> Listing<'q> {
         let has_next = ids.len() > self.limit;
         ids.truncate(self.limit);
         let last = ids.last().filter(|_| has_next).map(ToString::to_string);
-        let next = last.map(|after| Cursor { revision: snapshot.revision, after }.encode(&view));
+        let next = last.map(|after| Cursor { revision: snapshot.revision, bundle: None, after }.encode(&view));
         Ok(Page { ids, total, next, snapshot })
     }
 }

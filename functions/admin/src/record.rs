@@ -1,12 +1,14 @@
 //! A model's record as admins see it.
 
+use jiff::Timestamp;
 use roster_core::record::{Origin, Record};
-use roster_core::{Policy, lifecycle, price};
-use roster_http::ETag;
+use roster_core::view::View;
+use roster_core::{Policy, catalogue, lifecycle, price};
+use roster_http::{Caller, ETag};
 use serde_json::{Value, json};
 
 /// A record, with what follows from the policy filled in and named under `computed`.
-pub(crate) fn shown(record: &Record, policy: &Policy, now: jiff::Timestamp) -> Value {
+pub(crate) fn shown(record: &Record, policy: &Policy, now: Timestamp) -> Value {
     let mut model = serde_json::to_value(&record.spec).unwrap_or_default();
     let mut computed = Vec::new();
     if record.spec.meta.credits_per_1k_tokens.is_none() {
@@ -42,4 +44,12 @@ fn origin(origin: &Origin) -> Value {
 /// The tag of a record: another one with every change of it.
 pub(crate) fn etag(record: &Record) -> ETag {
     ETag::of(["record", record.spec.id.as_str(), &record.seq.to_string()])
+}
+
+/// The tags that name a record as it is: its own, and the one that `GET /v1/models/{id}` gives this caller.
+pub(crate) fn etags(record: &Record, policy: &Policy, caller: &Caller, now: Timestamp) -> Vec<ETag> {
+    let published = catalogue::entry(&record.spec);
+    let view = published.and_then(|entry| View::render(&record.spec, &entry, policy, now));
+    let public = view.map(|view| ETag::of_model(&view, caller.tier.unwrap_or(policy.anonymous_tier)));
+    std::iter::once(etag(record)).chain(public).collect()
 }

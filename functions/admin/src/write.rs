@@ -66,7 +66,9 @@ pub(crate) async fn make(app: &App, request: &Request, asked: Asked<'_>) -> Resu
     }
     let subject = request.caller.subject.as_deref().filter(|subject| !subject.is_empty());
     let actor = subject.ok_or_else(|| Problem::forbidden("a change needs a token that names its subject"))?;
-    let is_believed = |record: &Record, _: &Policy| ETag::any_matches(&[record::etag(record)], request);
+    let is_believed = |record: &Record, policy: &Policy| {
+        ETag::any_matches(&record::etags(record, policy, &request.caller, request.now), request)
+    };
     let Asked { target, command, reason, done, status } = asked;
     let edit = Edit {
         target,

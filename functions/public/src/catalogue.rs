@@ -1,20 +1,41 @@
-//! The published catalogue as requests need it, and what its state means for a reply.
+//! The catalogue that a request reads, and what its source means for a reply.
+
+use std::sync::Arc;
 
 use http::header::WARNING;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use roster_core::tier::Tier;
-use roster_http::{Caller, Cursor, ETag, Problem, Reply};
+use roster_http::fingerprint::fingerprint;
+use roster_http::{Caller, Cursor, ETag, Problem, Request};
 use roster_store::StoreError;
 use roster_store::reader::{Served, Snapshot, Source};
 
 use crate::App;
 
+/// What one request reads.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// The catalogue that it is answered from.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// Where that comes from.
+    pub(crate) source: Source,
+    /// What the other source shows, where the request is one of those that compare.
+    pub(crate) other: Option<Arc<Snapshot>>,
+}
+
 impl App {
     /// Loads the catalogue before the first request, which would wait for it. Failing does no harm.
     pub async fn warm(&self, now: Timestamp) {
-        if let Err(error) = self.reader.current(now).await {
-            tracing::warn!(%error, "the catalogue cannot be loaded yet");
+        match self.reader.current(now).await {
+            Ok(Served { snapshot, .. }) => {
+                let policy = &snapshot.policy.read_source;
+                if policy.table_percent < 100 || policy.shadow_percent > 0 {
+                    // Rendered once, it stays so.
+                    drop(self.reader.bundled(&snapshot, now));
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the catalogue cannot be loaded yet"),
         }
     }
 
@@ -23,12 +44,60 @@ impl App {
         self.reader.current(now).await.map_err(unavailable)
     }
 
-    /// The catalogue that a listing goes on in; without a cursor it begins in the newest.
-    pub(crate) async fn catalogue_of(&self, cursor: Option<&Cursor>, now: Timestamp) -> Result<Served, Problem> {
-        let Some(Cursor { revision, .. }) = cursor else { return self.catalogue(now).await };
-        match self.reader.at_revision(*revision, now).await.map_err(unavailable)? {
-            Some(snapshot) => Ok(Served { snapshot, source: Source::Live }),
-            None => Err(revision_expired(*revision)),
+    /// The catalogue for a caller, by the newest policy: published, or as it was bundled at build.
+    ///
+    /// A listing goes on where it began, wherever its caller belongs by now.
+    pub(crate) async fn reading(&self, request: &Request, cursor: Option<&Cursor>) -> Result<Reading, Problem> {
+        let newest = self.catalogue(request.now).await?;
+        let policy = &newest.snapshot.policy.read_source;
+        let bundled = || self.reader.bundled(&newest.snapshot, request.now);
+        let is_published = newest.snapshot.bundle.is_none();
+        let (snapshot, source) = match cursor {
+            Some(Cursor { bundle: Some(digest), .. }) => {
+                let same = bundled().filter(|bundled| bundled.bundle.as_deref() == Some(digest));
+                let source = if is_published { Source::Bundled } else { newest.source };
+                (same.ok_or_else(bundle_replaced)?, source)
+            }
+            Some(Cursor { revision, bundle: None, .. }) => {
+                let kept = self.reader.at_revision(*revision, request.now).await.map_err(unavailable)?;
+                (kept.ok_or_else(|| revision_expired(*revision))?, Source::Live)
+            }
+            None if is_published && !is_within(policy.table_percent, caller_key(request)) => match bundled() {
+                Some(snapshot) => (snapshot, Source::Bundled),
+                None => (newest.snapshot.clone(), newest.source),
+            },
+            None => (newest.snapshot.clone(), newest.source),
+        };
+        let compares = is_published && is_within(policy.shadow_percent, ["shadow", &request.request_id]);
+        let other = match (compares, snapshot.bundle.is_some()) {
+            (false, _) => None,
+            (true, true) => Some(newest.snapshot.clone()),
+            (true, false) => bundled(),
+        };
+        Ok(Reading { snapshot, source, other })
+    }
+}
+
+/// Who a caller is, for as long as can be: the token's subject, else the address that they call from.
+fn caller_key(request: &Request) -> [&str; 2] {
+    match (&request.caller.subject, &request.source_ip) {
+        (Some(subject), _) => ["subject", subject],
+        (None, Some(address)) => ["address", address],
+        // Nothing tells such callers apart: their requests are shared out one by one.
+        (None, None) => ["request", &request.request_id],
+    }
+}
+
+/// Whether a key is among the first `percent` of all. What is among the first 10 is among the first 50 too,
+/// on every instance and in every version: nobody goes back while the percentage rises.
+fn is_within(percent: u64, key: [&str; 2]) -> bool {
+    match percent {
+        0 => false,
+        100.. => true,
+        _ => {
+            let print = fingerprint(key);
+            let draw = print.get(..8).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0);
+            (draw * 100) >> 32 < percent
         }
     }
 }
@@ -38,19 +107,30 @@ pub(crate) fn tier_of(caller: &Caller, snapshot: &Snapshot) -> Tier {
     caller.tier.unwrap_or(snapshot.policy.anonymous_tier)
 }
 
-/// The tag of an answer out of a snapshot: time alone may change one, so the revision does not name it.
+/// The tag of an answer out of a snapshot: time alone may change one, so its version does not name it.
 pub(crate) fn etag(snapshot: &Snapshot, view: &[&str]) -> ETag {
-    let (revision, epoch) = (snapshot.revision.to_string(), snapshot.epoch().to_string());
-    ETag::of([revision.as_str(), &epoch].into_iter().chain(view.iter().copied()))
+    let (version, epoch) = (snapshot.version(), snapshot.epoch().to_string());
+    ETag::of([version.as_str(), &epoch].into_iter().chain(view.iter().copied()))
 }
 
-/// A reply that says where its catalogue comes from, unless it is the newest.
-pub(crate) fn from_source(source: Source, reply: Reply) -> Reply {
+/// What a reply says of where its catalogue comes from, unless it is the newest.
+pub(crate) fn source_headers(source: Source) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if source != Source::Live {
+        let name = HeaderValue::from_static(source_name(source));
+        headers.insert(HeaderName::from_static("x-roster-source"), name);
+    }
+    if is_degraded(source) {
+        headers.insert(WARNING, HeaderValue::from_static("110 - \"Response is Stale\""));
+    }
+    headers
+}
+
+/// Whether the catalogue is another than it should be.
+pub(crate) fn is_degraded(source: Source) -> bool {
     match source {
-        Source::Live => reply,
-        Source::Stale => reply
-            .with_header(WARNING, HeaderValue::from_static("110 - \"Response is Stale\""))
-            .with_header(HeaderName::from_static("x-roster-source"), HeaderValue::from_static(source_name(source))),
+        Source::Live | Source::Bundled => false,
+        Source::Stale | Source::Fallback => true,
     }
 }
 
@@ -59,6 +139,7 @@ pub(crate) fn source_name(source: Source) -> &'static str {
     match source {
         Source::Live => "live",
         Source::Stale => "stale",
+        Source::Bundled | Source::Fallback => "bundled",
     }
 }
 
@@ -71,4 +152,44 @@ fn revision_expired(revision: u64) -> Problem {
     let detail =
         format!("revision {revision}, which this listing began in, is no longer kept: start again without the cursor");
     Problem::new(StatusCode::GONE, "revision-expired", "Revision expired", detail).with("revision", revision)
+}
+
+fn bundle_replaced() -> Problem {
+    let detail = "the bundled catalogue that this listing began in is no longer served: start again without the cursor";
+    Problem::new(StatusCode::GONE, "revision-expired", "Revision expired", detail).with("revision", 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::get;
+
+    #[test]
+    fn callers_are_known_by_their_token_then_by_their_address() {
+        let mut request = get("/");
+        assert_eq!(caller_key(&request), ["request", "request-1"]);
+        request.source_ip = Some("192.0.2.1".to_owned());
+        assert_eq!(caller_key(&request), ["address", "192.0.2.1"]);
+        request.caller.subject = Some("ada".to_owned());
+        assert_eq!(caller_key(&request), ["subject", "ada"]);
+    }
+
+    #[test]
+    fn who_is_within_a_percentage_stays_within_a_larger_one() {
+        let mut before = 0;
+        for percent in 0..=100 {
+            let names: Vec<String> = (0..1000).map(|n| format!("caller-{n}")).collect();
+            let within = names.iter().filter(|name| is_within(percent, ["subject", name]));
+            let share = within.inspect(|name| assert!(is_within(percent + 1, ["subject", name]))).count();
+            assert!(share >= before && share.abs_diff(percent as usize * 10) <= 40, "{share} of 1000 at {percent}");
+            before = share;
+        }
+        assert_eq!(before, 1000);
+    }
+
+    #[test]
+    fn the_draw_is_the_same_in_every_version() {
+        let draws = ["ada", "bob", "eve"].map(|name| (0..=100).find(|&percent| is_within(percent, ["subject", name])));
+        assert_eq!(draws, [Some(45), Some(25), Some(19)]);
+    }
 }

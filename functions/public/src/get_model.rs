@@ -2,19 +2,25 @@
 
 use http::header::CONTENT_LOCATION;
 use http::{HeaderValue, StatusCode};
-use roster_http::{Problem, Query, Reply, Request};
+use roster_http::{ETag, Problem, Query, Reply, Request};
 
 use crate::App;
-use crate::catalogue::{etag, from_source, tier_of};
+use crate::catalogue::{source_headers, tier_of};
 use crate::lookup;
+use crate::page::Page;
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     Query::of(&request).finish()?;
-    let served = app.catalogue(request.now).await?;
+    let reading = app.reading(&request, None).await?;
+    let (snapshot, headers) = (&reading.snapshot, source_headers(reading.source));
     let name = request.path_parameter("id");
-    let view = lookup::find(&served.snapshot, name, &request.caller)?;
-    let tier = tier_of(&request.caller, &served.snapshot);
-    let etag = etag(&served.snapshot, &["get-model", view.id.as_str(), tier.name()]);
+    let tier = tier_of(&request.caller, snapshot);
+    app.compare(&reading, tier, |snapshot| Page::whole(lookup::find(snapshot, name, &request.caller).ok()));
+    let view = match lookup::find(snapshot, name, &request.caller) {
+        Ok(view) => view,
+        Err(problem) => return Err(problem.with_headers(headers)),
+    };
+    let etag = ETag::of_model(view, tier);
     let mut reply = etag.not_modified(&request).unwrap_or_else(|| {
         let mut body = Vec::with_capacity(view.max_len());
         view.write(tier, &mut body);
@@ -25,5 +31,5 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
         let location = HeaderValue::try_from(format!("/v1/models/{}", view.id));
         reply.headers.extend(location.ok().map(|location| (CONTENT_LOCATION, location)));
     }
-    Ok(from_source(served.source, reply))
+    Ok(reply.with_headers(headers))
 }

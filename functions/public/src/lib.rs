@@ -8,9 +8,11 @@ mod lookup;
 mod page;
 mod resolve_model;
 mod selection;
+mod shadow;
 #[cfg(test)]
 mod testing;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,30 +20,51 @@ use roster_http::env::EnvError;
 use roster_http::function::HandlerFuture;
 use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, Problem, Request};
 use roster_store::reader::Reader;
-use roster_store::{Store, TableNames};
+use roster_store::{Bundled, Store, TableNames};
+
+pub use shadow::ShadowCounts;
+
+/// The catalogue that was bundled at build: what `ROSTER_SNAPSHOT` named, else the workspace's own.
+pub static SNAPSHOT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/snapshot.json"));
 
 /// What the functions of this artifact share.
 pub struct App {
     reader: Reader,
     gate: Gate,
+    shadow: shadow::Shadow,
 }
 
 impl App {
-    /// An app on a store.
+    /// An app on a store, with nothing but the store to read.
     ///
     /// # Errors
     /// [`EnvError`] when a variable cannot be used.
     pub fn new(env: &Env, store: Store) -> Result<Arc<Self>, EnvError> {
-        let max_staleness = Duration::from_millis(env.number("MAX_STALENESS_MS", 1000)?);
-        Ok(Arc::new(Self { reader: Reader::new(store, max_staleness), gate: Gate::from_env(env)? }))
+        Self::with_snapshot(env, store, &[][..])
     }
 
-    /// An app on AWS, with the tables that the environment names.
+    /// An app on a store, with a snapshot of a catalogue for callers who are left on it, and for when there is no
+    /// other: a document as [`roster_core::Bundle`] reads it. One without models counts as none.
+    ///
+    /// # Errors
+    /// [`EnvError`] when a variable cannot be used.
+    pub fn with_snapshot(
+        env: &Env,
+        store: Store,
+        snapshot: impl Into<Cow<'static, [u8]>>,
+    ) -> Result<Arc<Self>, EnvError> {
+        let max_staleness = Duration::from_millis(env.number("MAX_STALENESS_MS", 1000)?);
+        let reader = Reader::new(store, max_staleness).with_bundle(Bundled::new(snapshot));
+        Ok(Arc::new(Self { reader, gate: Gate::from_env(env)?, shadow: shadow::Shadow::default() }))
+    }
+
+    /// An app on AWS, with the tables that the environment names and the snapshot that was bundled at build.
     ///
     /// # Errors
     /// [`EnvError`] when a variable is missing or cannot be used.
     pub async fn from_env(env: &Env) -> Result<Arc<Self>, EnvError> {
-        Self::new(env, Store::from_env(TableNames::from_lookup(|name| env.required(name))?).await)
+        let store = Store::from_env(TableNames::from_lookup(|name| env.required(name))?).await;
+        Self::with_snapshot(env, store, SNAPSHOT)
     }
 }
 
@@ -73,3 +96,18 @@ pub static FUNCTIONS: &[Function<App>] = &[
         handler: Handler::Http(Access::Open, |app, request| Box::pin(health::handle(app, request))),
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use roster_core::Bundle;
+
+    /// The build has refused any other already; this tells a build that bundled nothing from one that did.
+    #[test]
+    fn the_bundled_snapshot_can_be_read() {
+        let bundle = Bundle::parse(super::SNAPSHOT).unwrap();
+        assert_eq!(bundle.to_json().unwrap().as_bytes(), super::SNAPSHOT);
+        if option_env!("ROSTER_SNAPSHOT").is_none_or(str::is_empty) {
+            assert!(bundle.models().len() > 100 && bundle.policy().is_some());
+        }
+    }
+}

@@ -4,17 +4,19 @@ use http::StatusCode;
 use roster_http::{Problem, Reply, Request};
 
 use crate::App;
-use crate::catalogue::{etag, from_source, tier_of};
-use crate::page;
+use crate::catalogue::{etag, source_headers, tier_of};
+use crate::page::{self, Page};
 use crate::selection::Listing;
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     let listing = Listing::read(&request)?;
-    let served = app.catalogue_of(listing.cursor.as_ref(), request.now).await?;
-    let tier = tier_of(&request.caller, &served.snapshot);
-    let etag = etag(&served.snapshot, &["list-models", tier.name(), &listing.key()]);
+    let reading = app.reading(&request, listing.cursor.as_ref()).await?;
+    let snapshot = &reading.snapshot;
+    let tier = tier_of(&request.caller, snapshot);
+    let etag = etag(snapshot, &["list-models", tier.name(), &listing.key()]);
     let reply = etag
         .not_modified(&request)
-        .unwrap_or_else(|| Reply::json(StatusCode::OK, page::body(&served.snapshot, &listing, tier)).with_etag(&etag));
-    Ok(from_source(served.source, reply))
+        .unwrap_or_else(|| Reply::json(StatusCode::OK, page::body(snapshot, &listing, tier)).with_etag(&etag));
+    app.compare(&reading, tier, |snapshot| Page::of(snapshot, &listing));
+    Ok(reply.with_headers(source_headers(reading.source)))
 }

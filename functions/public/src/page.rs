@@ -13,9 +13,11 @@ const MAX_MODEL_BYTES: usize = MAX_JSON_BYTES - 4096;
 
 /// The models of a page.
 #[derive(Debug)]
-struct Page<'s> {
-    views: Vec<&'s View>,
-    has_next: bool,
+pub(crate) struct Page<'s> {
+    /// The models, by id.
+    pub(crate) views: Vec<&'s View>,
+    /// Whether there are more.
+    pub(crate) has_next: bool,
 }
 
 /// What a page says after its models.
@@ -32,7 +34,7 @@ struct Tail<'t> {
 /// The body of a page.
 pub(crate) fn body(snapshot: &Snapshot, listing: &Listing<'_>, tier: Tier) -> Vec<u8> {
     let selection = &listing.selection;
-    let page = Page::cut(selection.matching(snapshot, listing.after()), listing.limit);
+    let page = Page::of(snapshot, listing);
     let total = if *selection == Selection::default() {
         snapshot.visible_count()
     } else {
@@ -43,13 +45,25 @@ pub(crate) fn body(snapshot: &Snapshot, listing: &Listing<'_>, tier: Tier) -> Ve
         user_tier: tier,
         revision: snapshot.revision,
         commit: snapshot.commit.as_deref(),
-        next_cursor: page.next(snapshot.revision).map(|cursor| cursor.encode(&listing.filters)),
+        next_cursor: page
+            .next(snapshot.revision, snapshot.bundle.as_deref())
+            .map(|cursor| cursor.encode(&listing.filters)),
     })
 }
 
 impl<'s> Page<'s> {
+    /// The page that a listing asks for.
+    pub(crate) fn of(snapshot: &'s Snapshot, listing: &Listing<'_>) -> Self {
+        Self::cut(listing.selection.matching(snapshot, listing.after()), listing.limit)
+    }
+
+    /// A page with all that there is.
+    pub(crate) fn whole(views: impl IntoIterator<Item = &'s View>) -> Self {
+        Self { views: views.into_iter().collect(), has_next: false }
+    }
+
     /// The first models of a list: as many as the limit, or fewer where they are too large for one answer.
-    fn cut(matching: impl Iterator<Item = &'s View>, limit: usize) -> Self {
+    pub(crate) fn cut(matching: impl Iterator<Item = &'s View>, limit: usize) -> Self {
         let mut views = Vec::with_capacity(limit);
         let mut bytes = 0;
         for view in matching {
@@ -63,9 +77,14 @@ impl<'s> Page<'s> {
     }
 
     /// Where the next page begins, if there is one.
-    fn next(&self, revision: u64) -> Option<Cursor> {
-        let last = self.views.last().filter(|_| self.has_next)?;
-        Some(Cursor { revision, after: last.id.to_string() })
+    fn next(&self, revision: u64, bundle: Option<&str>) -> Option<Cursor> {
+        let after = self.last_before_next()?.to_owned();
+        Some(Cursor { revision, bundle: bundle.map(str::to_owned), after })
+    }
+
+    /// The last id, if there is a next page.
+    pub(crate) fn last_before_next(&self) -> Option<&'s str> {
+        self.views.last().filter(|_| self.has_next).map(|view| view.id.as_str())
     }
 
     fn render(&self, tail: &Tail<'_>) -> Vec<u8> {
@@ -95,7 +114,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn tail(page: &Page<'_>) -> Tail<'static> {
-        let next_cursor = page.next(7).map(|cursor| cursor.encode("f"));
+        let next_cursor = page.next(7, None).map(|cursor| cursor.encode("f"));
         Tail { total: 3, user_tier: Tier::Free, revision: 7, commit: Some("c0ffee"), next_cursor }
     }
 
@@ -111,7 +130,7 @@ mod tests {
         views[0].write(Tier::Free, &mut models);
         models.push(b',');
         views[1].write(Tier::Free, &mut models);
-        let cursor = Cursor { revision: 7, after: "b".to_owned() }.encode("f");
+        let cursor = Cursor { revision: 7, bundle: None, after: "b".to_owned() }.encode("f");
         let expected = format!(
             r#"{{"models":[{}],"total":3,"user_tier":"free","revision":7,"commit":"c0ffee","next_cursor":"{cursor}"}}"#,
             String::from_utf8(models).unwrap()
@@ -132,9 +151,9 @@ mod tests {
     #[test]
     fn the_last_page_says_so() {
         let views = ["a", "b", "c"].map(view);
-        assert!(Page::cut(views.iter(), 2).next(7).is_some());
-        assert!(Page::cut(views.iter(), 3).next(7).is_none());
-        assert!(Page::cut(views.iter(), 4).next(7).is_none());
+        assert!(Page::cut(views.iter(), 2).next(7, None).is_some());
+        assert!(Page::cut(views.iter(), 3).next(7, None).is_none());
+        assert!(Page::cut(views.iter(), 4).next(7, None).is_none());
     }
 
     #[test]
@@ -145,7 +164,7 @@ mod tests {
             .collect();
         let page = Page::cut(views.iter(), 1000);
         assert!(page.views.len() < 1000);
-        assert_eq!(ids(&page).last(), page.next(7).map(|cursor| cursor.after).as_deref().as_ref());
+        assert_eq!(ids(&page).last(), page.next(7, None).map(|cursor| cursor.after).as_deref().as_ref());
         let body = String::from_utf8(page.render(&tail(&page))).unwrap();
         assert!(body.len() <= MAX_JSON_BYTES);
         assert!(serde_json::to_string(&body).unwrap().len() <= 6 * 1024 * 1024);

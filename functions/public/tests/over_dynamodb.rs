@@ -215,6 +215,12 @@ async fn a_known_answer_is_not_sent_again() {
         as_pro.extend(known.clone());
         assert_eq!(stack.send(function, target, as_pro).await.status, StatusCode::OK);
         stack.publish(&[model("c")], &[]).await;
+        // A model is what it was when another one is new; a list is not.
+        let status = if function == "get-model" { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+        assert_eq!(stack.send(function, target, known.clone()).await.status, status);
+        let mut changed = model("a");
+        changed.meta.description = target.to_owned();
+        stack.publish(&[changed], &[model("c")]).await;
         assert_eq!(stack.send(function, target, known).await.status, StatusCode::OK);
     }
 }

@@ -1,7 +1,8 @@
 //! `roster dev`: the whole stack in one process, following a branch.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use roster_local::{DataDir, Hosts, LocalValues, Stack, StackOptions, Template};
 use serde_json::{Value, json};
 
 use crate::output::{Failure, Output, counted};
-use crate::{tables, token};
+use crate::{snapshot, tables, token};
 
 /// How often the watcher looks at the branch.
 const LOOK: Duration = Duration::from_millis(200);
@@ -38,6 +39,9 @@ pub(crate) struct Arguments {
     port: u16,
     #[command(flatten)]
     tables: tables::Arguments,
+    /// The hard-coded catalogue that policy moves callers away from, instead of the one that was built in
+    #[arg(long, value_name = "FILE")]
+    snapshot: Option<PathBuf>,
     /// What to log: error, warn, info, debug or trace
     #[arg(long, default_value = "warn", value_name = "LEVEL")]
     log: String,
@@ -60,6 +64,10 @@ const FROM_OUTSIDE: [&str; 8] = [
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let output = Output::new(false);
     lambda::init_logging(&Env::from_iter([("LOG_LEVEL".to_owned(), format!("{},dynoxide=error", arguments.log))]));
+    let bundled: Cow<'static, [u8]> = match &arguments.snapshot {
+        Some(file) => snapshot::read(file)?.into_bytes().into(),
+        None => roster_public::SNAPSHOT.into(),
+    };
     let directory = DataDir::create(&arguments.tables.data)?;
     let secret = directory.dev_secret()?;
     let location = Location::parse(&arguments.repo)?;
@@ -74,7 +82,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let store = dynamodb.store(&template).await?;
     let env = |artifact| template.env_for(artifact);
-    let public = Hosted::new(roster_public::App::new(&env("public")?, store.clone())?, roster_public::FUNCTIONS);
+    let public = roster_public::App::with_snapshot(&env("public")?, store.clone(), bundled)?;
+    let public = Hosted::new(public, roster_public::FUNCTIONS);
     let admin = Hosted::new(roster_admin::App::new(&env("admin")?, store.clone())?, roster_admin::FUNCTIONS);
     let events = Hosted::new(roster_events::App::new(store.clone()), roster_events::FUNCTIONS);
     let gitops: Arc<dyn Host> =

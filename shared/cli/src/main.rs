@@ -7,6 +7,7 @@ mod history;
 mod migrate;
 mod output;
 mod plan;
+mod snapshot;
 mod sync;
 mod tables;
 mod token;
@@ -38,6 +39,12 @@ enum Verb {
         path: PathBuf,
         #[command(flatten)]
         json: Json,
+    },
+    /// Print the catalogue on disk as one JSON document, to build functions with or to serve with dev
+    Snapshot {
+        /// The catalogue, or the repository that holds it
+        #[arg(default_value = "catalog")]
+        path: PathBuf,
     },
     /// Show what a change would do, before it is merged
     Plan {
@@ -128,6 +135,7 @@ async fn run(verb: Verb) -> Result<(), Failure> {
     match verb {
         Verb::Dev(arguments) => dev::run(arguments).await,
         Verb::Validate { path, json } => validate::run(&path, json.output()),
+        Verb::Snapshot { path } => snapshot::run(&path),
         Verb::Plan { repo, base, head, format, json } => {
             plan::run(&repo, &base, &head, if json.json { plan::Format::Json } else { format })
         }

@@ -539,7 +539,7 @@ mod tests {
         assert_eq!(report.problems.len(), 7, "row 3 is no mistake of its own\n{told}");
         let report = migrate_to(out.path(), "t.json", &table, &["--partial"]).unwrap();
         assert_eq!(report.problems.len(), 8, "row 3 cannot be written without row 2");
-        let (proposal, problems) = crate::validate::read_all(out.path()).unwrap();
+        let (proposal, _, problems) = crate::validate::read_all(out.path()).unwrap();
         assert_eq!((proposal.present.len(), problems), (3, Vec::new()));
         assert_eq!(crate::validate::across(&proposal).unwrap(), []);
     }

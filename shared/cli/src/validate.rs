@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use roster_core::Policy;
 use roster_core::catalogue::{Catalogue, Roots};
 use roster_core::document::{self, Problem};
 use roster_core::tree::Nodes;
-use roster_core::validate::{self, FileRole, Proposal};
+use roster_core::validate::{self, FileRole, Proposal, SourcedModel};
 use serde::Serialize;
 
 use crate::output::{Failure, Output, counted};
@@ -20,16 +21,20 @@ struct Report {
     problems: Vec<Problem>,
 }
 
+/// A catalogue as it lies on disk.
+pub(crate) struct Checked {
+    /// The models whose files are without mistakes.
+    pub(crate) models: Vec<Arc<SourcedModel>>,
+    /// The policy, where there is one without mistakes.
+    pub(crate) policy: Option<Policy>,
+    /// Every mistake.
+    pub(crate) problems: Vec<Problem>,
+}
+
 /// Checks the catalogue in a directory, or in the `catalog/` below it.
 pub(crate) fn run(path: &Path, output: Output) -> Result<(), Failure> {
-    let root = if path.join("catalog").is_dir() { path.join("catalog") } else { path.to_owned() };
-    if !root.join("models").is_dir() {
-        return Err(Failure::new(format!("{} holds no catalogue: there is no models directory in it", path.display())));
-    }
-    let (proposal, mut problems) = read_all(&root)?;
-    problems.extend(across(&proposal)?);
-    problems.sort();
-    let report = Report { valid: problems.is_empty(), models: proposal.present.len(), problems };
+    let Checked { models, problems, .. } = check(path)?;
+    let report = Report { valid: problems.is_empty(), models: models.len(), problems };
     output.report(&report, |report| {
         for problem in &report.problems {
             output.line(problem);
@@ -42,12 +47,25 @@ pub(crate) fn run(path: &Path, output: Output) -> Result<(), Failure> {
     if report.valid { Ok(()) } else { Err(Failure::reported()) }
 }
 
-/// Every file of a catalogue as a proposal for an empty one, and the mistakes of single files.
-pub(crate) fn read_all(root: &Path) -> Result<(Proposal, Vec<Problem>), Failure> {
+/// Reads the catalogue in a directory, or in the `catalog/` below it, and finds every mistake.
+pub(crate) fn check(path: &Path) -> Result<Checked, Failure> {
+    let root = if path.join("catalog").is_dir() { path.join("catalog") } else { path.to_owned() };
+    if !root.join("models").is_dir() {
+        return Err(Failure::new(format!("{} holds no catalogue: there is no models directory in it", path.display())));
+    }
+    let (proposal, policy, mut problems) = read_all(&root)?;
+    problems.extend(across(&proposal)?);
+    problems.sort();
+    Ok(Checked { models: proposal.present, policy, problems })
+}
+
+/// Every file of a catalogue, as a proposal for an empty one and its policy, with the mistakes of single files.
+pub(crate) fn read_all(root: &Path) -> Result<(Proposal, Option<Policy>, Vec<Problem>), Failure> {
     let mut files = Vec::new();
     list(root, &mut files)?;
     files.sort();
     let mut problems = Vec::new();
+    let mut policy = None;
     let mut proposal = Proposal::default();
     for file in files {
         let below = file.strip_prefix(root).unwrap_or(&file);
@@ -60,9 +78,10 @@ pub(crate) fn read_all(root: &Path) -> Result<(Proposal, Vec<Problem>), Failure>
         let read = match validate::role(&path) {
             FileRole::Other => continue,
             FileRole::Model => content(&path, &file)?.and_then(|bytes| validate::read_model(&path, &bytes).map(Some)),
-            FileRole::Policy => {
-                content(&path, &file)?.and_then(|bytes| validate::read_policy(&path, &bytes).map(|_| None))
-            }
+            FileRole::Policy => content(&path, &file)?.and_then(|bytes| {
+                policy = Some(validate::read_policy(&path, &bytes)?);
+                Ok(None)
+            }),
         };
         match read {
             Ok(sourced) => proposal.present.extend(sourced.map(Arc::new)),
@@ -73,7 +92,7 @@ pub(crate) fn read_all(root: &Path) -> Result<(Proposal, Vec<Problem>), Failure>
         }
         proposal.touched.insert(path);
     }
-    Ok((proposal, problems))
+    Ok((proposal, policy, problems))
 }
 
 /// The mistakes across the models of a catalogue that is proposed as a whole.

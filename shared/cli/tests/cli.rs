@@ -34,11 +34,16 @@ struct Dev {
 
 impl Dev {
     fn start(repository: &TestRepository, data: &Path) -> Self {
+        Self::start_with(repository, data, &[])
+    }
+
+    fn start_with(repository: &TestRepository, data: &Path, arguments: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_roster"))
             .args(["dev", "--port", "0", "--repo"])
             .arg(repository.path())
             .arg("--data")
             .arg(data)
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -332,6 +337,48 @@ fn validate_and_plan_find_mistakes_before_the_merge() {
     assert!(said.contains("acme/b.json:16:5: /meta/inputCostPerMillionTokens: -1 is below the minimum of 0"), "{said}");
     repository.commit("a mistake");
     assert_eq!(roster(&plan).status.code(), Some(1));
+}
+
+#[test]
+fn a_snapshot_is_served_until_policy_moves_its_callers() {
+    let repository = three_models();
+    let path = repository.path().to_str().unwrap();
+    repository.write("catalog/policy.json", r#"{"readSource": {"tablePercent": 0, "shadowPercent": 100}}"#);
+    repository.commit("nobody reads the table");
+    let document = printed(&["snapshot", path]);
+    let snapshot: Value = serde_json::from_str(&document).unwrap();
+    assert_eq!((&snapshot["models"][0]["id"], snapshot["models"].as_array().unwrap().len()), (&json!("acme/a"), 3));
+    assert!(document.contains("570.0000000000001") && !document.contains("planted-secret"));
+
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("models.json");
+    std::fs::write(&file, document.replace("1250", "1100")).unwrap();
+    let dev = Dev::start_with(&repository, data.path(), &["--snapshot", file.to_str().unwrap()]);
+    let deadline = Instant::now() + PATIENCE;
+    while dev.get("/health", &[]).json()["revision"] != 1 {
+        assert!(Instant::now() < deadline, "nothing is published");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let bundled = dev.get("/v1/models/acme/b", &[]);
+    assert_eq!((bundled.header("x-roster-source"), bundled.header("warning")), (Some("bundled"), None));
+    assert_eq!(bundled.json()["input_cost_per_million_tokens"], 1100);
+    let shadow = &dev.get("/health", &[]).json()["shadow"];
+    assert_eq!(shadow["mismatched"], 1, "{shadow}");
+    assert_eq!(shadow["fields"]["input_cost_per_million_tokens"], 1);
+
+    repository.write("catalog/policy.json", "{}");
+    let moved = repository.commit("everybody reads the table");
+    assert_eq!(dev.wait_for(&moved)["models"][1]["input_cost_per_million_tokens"], 1250);
+    dev.stop();
+
+    repository.put(&model("acme/b", |value| value["meta"]["inputCostPerMillionTokens"] = json!(-1)));
+    let refused = roster(&["snapshot", path]);
+    assert_eq!((refused.status.code(), refused.stdout.as_slice()), (Some(1), &b""[..]));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("acme/b.json:16:5: /meta/inputCostPerMillionTokens"));
+    std::fs::write(&file, "[{}]").unwrap();
+    let refused = roster(&["dev", "--repo", path, "--snapshot", file.to_str().unwrap()]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("models.json: models[0]: missing field"), "{said}");
 }
 
 #[test]

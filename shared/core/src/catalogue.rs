@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical;
 use crate::model::{Model, ModelId};
-use crate::tree::{self, Edits, Entries, Missing, Node, NodeId, Nodes, Root, Shape};
+use crate::tree::{self, Edited, Edits, Entries, Missing, Node, NodeId, Nodes, Root, Shape};
 
 /// The trees of one revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,9 +50,17 @@ impl Roots {
 /// # Errors
 /// Whatever `serde_json` says when a spec cannot be written as JSON.
 pub fn digest<'m>(specs: impl Iterator<Item = &'m Model>) -> Result<String, serde_json::Error> {
+    Ok(models_tree(specs)?.root.id.to_string())
+}
+
+/// The tree of a set of specs, made from nothing else: the `models` of [`Roots`].
+///
+/// # Errors
+/// Whatever `serde_json` says when a spec cannot be written as JSON.
+pub fn models_tree<'m>(specs: impl Iterator<Item = &'m Model>) -> Result<Edited, serde_json::Error> {
     let entries: Edits =
         specs.map(|model| Ok((model.id.as_str().into(), Some(entry(model)?)))).collect::<Result<_, _>>()?;
-    Ok(tree::build(Shape::MODELS, &entries).root.id.to_string())
+    Ok(tree::build(Shape::MODELS, &entries))
 }
 
 /// A published model: its spec without what only admins may see, which is present by its hash alone.

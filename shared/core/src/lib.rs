@@ -4,6 +4,7 @@
 //! here can be tested by calling it.
 
 pub mod audit;
+pub mod bundle;
 pub mod canonical;
 pub mod catalogue;
 #[cfg(feature = "schema")]
@@ -28,6 +29,7 @@ pub mod validate;
 pub mod version;
 pub mod view;
 
+pub use bundle::Bundle;
 pub use decimal::Exact;
 pub use document::Problem;
 pub use model::{Model, ModelId};

@@ -16,6 +16,8 @@ const MAX_CHARS: usize = 1024;
 pub struct Cursor {
     /// The revision that every page of the listing is read from.
     pub revision: u64,
+    /// The bundled catalogue that they are read from instead, by its digest: every bundle has revision 0.
+    pub bundle: Option<String>,
     /// The last id of the page before.
     pub after: String,
 }
@@ -25,6 +27,8 @@ pub struct Cursor {
 struct Token<'t> {
     v: u8,
     revision: u64,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    bundle: Option<std::borrow::Cow<'t, str>>,
     #[serde(borrow)]
     after: std::borrow::Cow<'t, str>,
     #[serde(borrow)]
@@ -35,7 +39,13 @@ impl Cursor {
     /// The cursor as clients carry it; it is good for listings with the same fingerprint of filters only.
     #[must_use]
     pub fn encode(&self, view: &str) -> String {
-        let token = Token { v: VERSION, revision: self.revision, after: self.after.as_str().into(), view: view.into() };
+        let token = Token {
+            v: VERSION,
+            revision: self.revision,
+            bundle: self.bundle.as_deref().map(Into::into),
+            after: self.after.as_str().into(),
+            view: view.into(),
+        };
         // Strings and numbers always encode.
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
     }
@@ -55,7 +65,11 @@ impl Cursor {
         if token.view != view {
             return Err(bad_cursor("the cursor belongs to a listing with other parameters"));
         }
-        Ok(Self { revision: token.revision, after: token.after.into_owned() })
+        Ok(Self {
+            revision: token.revision,
+            bundle: token.bundle.map(std::borrow::Cow::into_owned),
+            after: token.after.into_owned(),
+        })
     }
 }
 
@@ -77,7 +91,7 @@ mod tests {
             let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
             (body["type"].as_str().unwrap().to_owned(), body["detail"].as_str().unwrap().to_owned())
         };
-        let other = Cursor { revision: 1, after: "m".to_owned() }.encode("w");
+        let other = Cursor { revision: 1, bundle: None, after: "m".to_owned() }.encode("w");
         assert_eq!(kind(&other).0, "urn:roster:problem:bad-cursor");
         assert_eq!(kind(&other).1, "the cursor belongs to a listing with other parameters: start again without it");
         let newer = URL_SAFE_NO_PAD.encode(br#"{"v":2,"revision":1,"after":"m","view":"v"}"#);
@@ -89,8 +103,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_survives_its_encoding(revision: u64, after in "\\PC{0,100}", view in "[0-9a-f]{32}") {
-            let cursor = Cursor { revision, after };
+        fn a_cursor_survives_its_encoding(
+            revision: u64,
+            bundle in proptest::option::of("[0-9a-f]{40}"),
+            after in "\\PC{0,100}",
+            view in "[0-9a-f]{32}",
+        ) {
+            let cursor = Cursor { revision, bundle, after };
             prop_assert_eq!(Cursor::decode(&cursor.encode(&view), &view).ok(), Some(cursor));
         }
 
@@ -106,7 +125,7 @@ mod tests {
 
         #[test]
         fn a_truncated_cursor_is_refused(cut in 1usize..60) {
-            let text = Cursor { revision: 12, after: "openai/gpt-5".to_owned() }.encode("v");
+            let text = Cursor { revision: 12, bundle: None, after: "openai/gpt-5".to_owned() }.encode("v");
             prop_assert!(Cursor::decode(&text[..text.len().saturating_sub(cut)], "v").is_err());
         }
     }

@@ -3,6 +3,9 @@
 use http::header::{CACHE_CONTROL, ETAG, IF_MATCH, IF_NONE_MATCH, VARY};
 use http::{HeaderValue, StatusCode};
 
+use roster_core::tier::Tier;
+use roster_core::view::View;
+
 use crate::fingerprint::fingerprint;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -16,6 +19,12 @@ impl ETag {
     #[must_use]
     pub fn of<'p>(parts: impl IntoIterator<Item = &'p str>) -> Self {
         Self(fingerprint(parts))
+    }
+
+    /// The tag of one model as callers of a tier see it: the same in every revision that does not change it.
+    #[must_use]
+    pub fn of_model(view: &View, tier: Tier) -> Self {
+        Self::of(["model", &view.fingerprint, view.access(tier).name()])
     }
 
     /// The 304 that the request gets when its client has this representation already.

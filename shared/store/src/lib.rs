@@ -5,6 +5,7 @@
 
 pub mod audit;
 mod batch;
+mod bundled;
 pub mod client;
 pub mod edits;
 pub mod history;
@@ -23,6 +24,7 @@ pub mod streams;
 pub mod tables;
 
 pub use audit::{AuditPage, AuditRange, Order, Position};
+pub use bundled::Bundled;
 pub use client::{Store, StoreError, TableNames};
 pub use lease::Lease;
 pub use published::{Manifest, Publication};

@@ -2,6 +2,15 @@
 //!
 //! The cost of a request does not depend on the catalogue's size: at most one `GetItem` of the head, none
 //! within the allowed staleness. A head that moved loads only the nodes that are new.
+//!
+//! A reader may carry a bundled catalogue for when there is no published one to serve:
+//!
+//! - *The table is out of reach.* The last revision that was loaded is served; where none was, the bundle.
+//! - *Nothing was ever published.* The bundle is served too: who begins with a hard-coded catalogue has clients
+//!   that need it until the first sync, and an empty listing would be the one wrong answer. Without a bundle, or
+//!   with an empty one, the empty catalogue is served and `/health` says that nothing is published.
+//!
+//! Whether a caller is left on the bundle while there is a published catalogue is not decided here.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, RwLock};
@@ -15,6 +24,7 @@ use roster_core::view::View;
 use roster_core::{ModelId, Policy};
 use tokio::sync::Mutex;
 
+use crate::bundled::Bundled;
 use crate::client::{Store, StoreError, call};
 use crate::published::Manifest;
 
@@ -32,6 +42,7 @@ pub struct Reader {
     latest: RwLock<Option<Checked>>,
     /// Whoever loads, loads alone; the others wait for what it brings.
     loader: Mutex<Loader>,
+    bundled: Option<Bundled>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,21 +67,27 @@ pub enum Source {
     Live,
     /// The last revision that was loaded, for the table is out of reach.
     Stale,
+    /// The bundled catalogue, for the table is left aside: nothing is published yet, or policy keeps the caller here.
+    Bundled,
+    /// The bundled catalogue, for the table is out of reach and nothing was loaded before.
+    Fallback,
 }
 
 /// One revision of the catalogue, rendered.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// The revision; 0 when nothing was ever published.
+    /// The revision; 0 when nothing was ever published, and of the bundled catalogue.
     pub revision: u64,
     /// The commit it is at.
     pub commit: Option<String>,
-    /// The policy it was published with.
+    /// The bundled catalogue's digest; absent for a published one.
+    pub bundle: Option<Arc<str>>,
+    /// The policy it was published with, or the bundled catalogue is read with.
     pub policy: Arc<Policy>,
-    /// When it was published.
+    /// When it was published; says nothing of the bundled catalogue.
     pub published_at: Timestamp,
-    roots: Roots,
-    policy_id: Option<NodeId>,
+    pub(crate) roots: Roots,
+    pub(crate) policy_id: Option<NodeId>,
     models: Vec<Arc<Leaf>>,
     tombstones: Vec<Arc<Leaf>>,
     aliases: HashMap<ModelId, ModelId>,
@@ -89,7 +106,7 @@ struct Leaf {
 }
 
 #[derive(Debug, Default)]
-struct Loader {
+pub(crate) struct Loader {
     nodes: Nodes,
     leaves: HashMap<NodeId, Arc<Leaf>>,
     recent: VecDeque<Arc<Snapshot>>,
@@ -99,13 +116,25 @@ impl Reader {
     /// A reader that asks for the head again once its answer is older than `max_staleness`.
     #[must_use]
     pub fn new(store: Store, max_staleness: Duration) -> Self {
-        Self { store, max_staleness, latest: RwLock::default(), loader: Mutex::default() }
+        Self { store, max_staleness, latest: RwLock::default(), loader: Mutex::default(), bundled: None }
     }
 
-    /// The newest snapshot; the last one that was loaded when the table is out of reach.
+    /// The reader with a catalogue for when there is no published one.
+    #[must_use]
+    pub fn with_bundle(self, bundled: Bundled) -> Self {
+        Self { bundled: Some(bundled), ..self }
+    }
+
+    /// The bundled catalogue with the policy of a snapshot, for callers who are left on it; `None` without one.
+    #[must_use]
+    pub fn bundled(&self, policy_of: &Snapshot, now: Timestamp) -> Option<Arc<Snapshot>> {
+        self.bundled.as_ref()?.render(Some(policy_of), now)
+    }
+
+    /// The newest snapshot; when the table is out of reach the last one that was loaded, else the bundled one.
     ///
     /// # Errors
-    /// [`StoreError`] when the table is out of reach and nothing was loaded before.
+    /// [`StoreError`] when the table is out of reach, nothing was loaded before, and nothing is bundled.
     pub async fn current(&self, now: Timestamp) -> Result<Served, StoreError> {
         if let Some(served) = self.fresh(now) {
             return Ok(served);
@@ -114,16 +143,28 @@ impl Reader {
         if let Some(served) = self.fresh(now) {
             return Ok(served);
         }
-        let last = self.latest().map(|checked| checked.served.snapshot);
+        // A bundle that is served for want of a revision is no last revision.
+        let last = self.latest().map(|checked| checked.served.snapshot).filter(|last| last.bundle.is_none());
+        let own_bundle = || self.bundled.as_ref().and_then(|bundled| bundled.render(None, now));
         let served = match self.newest(&mut loader, last.clone(), now).await {
-            Ok(snapshot) => Served { snapshot, source: Source::Live },
-            Err(error) => match last {
-                Some(snapshot) => {
-                    tracing::warn!(%error, revision = snapshot.revision, "the published table is out of reach");
-                    Served { snapshot: loader.at_time(&self.store, snapshot, now).await?, source: Source::Stale }
-                }
-                None => return Err(error),
+            Ok(Some(snapshot)) => Served { snapshot, source: Source::Live },
+            Ok(None) => match own_bundle() {
+                Some(snapshot) => Served { snapshot, source: Source::Bundled },
+                None => Served { snapshot: Arc::new(Snapshot::empty(now)), source: Source::Live },
             },
+            Err(error) => {
+                let served = match last {
+                    Some(last) => {
+                        Served { snapshot: loader.at_time(&self.store, last, now).await?, source: Source::Stale }
+                    }
+                    None => match own_bundle() {
+                        Some(snapshot) => Served { snapshot, source: Source::Fallback },
+                        None => return Err(error),
+                    },
+                };
+                tracing::warn!(%error, revision = served.snapshot.revision, "the published table is out of reach");
+                served
+            }
         };
         if let Ok(mut latest) = self.latest.write() {
             *latest = Some(Checked { at: now, served: served.clone() });
@@ -162,28 +203,34 @@ impl Reader {
         (age < max_staleness && served.snapshot.is_current_at(now)).then_some(served)
     }
 
+    /// The newest revision, or the last one where nothing is published any more.
     async fn newest(
         &self,
         loader: &mut Loader,
         last: Option<Arc<Snapshot>>,
         now: Timestamp,
-    ) -> Result<Arc<Snapshot>, StoreError> {
+    ) -> Result<Option<Arc<Snapshot>>, StoreError> {
         let head = tokio::time::timeout(PATIENCE, self.store.head(false));
         let Some(head) = head.await.map_err(|elapsed| call("GetItem")(elapsed))?? else {
-            return match last {
-                Some(last) => Ok(last),
-                None => Ok(Arc::new(Snapshot::empty(now))),
-            };
+            return Ok(last);
         };
         match last {
             // An eventually consistent read may lag behind what another one has shown: never go back.
             Some(last) if last.revision >= head.revision => loader.at_time(&self.store, last, now).await,
             _ => loader.load(&self.store, &head, now).await,
         }
+        .map(Some)
     }
 }
 
 impl Loader {
+    /// A loader that has all of its nodes.
+    pub(crate) fn with_nodes(loaded: Vec<(NodeId, Arc<Node>)>) -> Self {
+        let mut loader = Self::default();
+        loaded.into_iter().for_each(|(id, node)| loader.nodes.insert(id, node));
+        loader
+    }
+
     async fn load(&mut self, store: &Store, manifest: &Manifest, now: Timestamp) -> Result<Arc<Snapshot>, StoreError> {
         let known = self.recent.iter().find(|snapshot| snapshot.policy_id == manifest.policy);
         let policy = match known {
@@ -263,7 +310,7 @@ impl Loader {
     }
 
     /// Renders the trees of a snapshot; leaves that are rendered already are shared.
-    fn snapshot(&mut self, of: &Snapshot, now: Timestamp) -> Result<Arc<Snapshot>, StoreError> {
+    pub(crate) fn snapshot(&mut self, of: &Snapshot, now: Timestamp) -> Result<Arc<Snapshot>, StoreError> {
         let models = self.leaves_of(&of.roots.models, of, now)?;
         let tombstones = self.leaves_of(&of.roots.tombstones, of, now)?;
         let views = || models.iter().flat_map(|leaf| leaf.views.iter());
@@ -273,6 +320,7 @@ impl Loader {
         Ok(Arc::new(Snapshot {
             revision: of.revision,
             commit: of.commit.clone(),
+            bundle: of.bundle.clone(),
             policy: of.policy.clone(),
             published_at: of.published_at,
             roots: of.roots,
@@ -334,10 +382,11 @@ fn not_loaded(ids: &[NodeId]) -> StoreError {
 }
 
 impl Snapshot {
-    fn empty(now: Timestamp) -> Self {
+    pub(crate) fn empty(now: Timestamp) -> Self {
         Self {
             revision: 0,
             commit: None,
+            bundle: None,
             policy: Arc::new(Policy::default()),
             published_at: now,
             roots: Roots::empty(),
@@ -348,6 +397,17 @@ impl Snapshot {
             visible: 0,
             epoch: Timestamp::UNIX_EPOCH,
             next_change: None,
+        }
+    }
+
+    /// What it was made of, time aside; the same on every instance, and never the same for two things.
+    #[must_use]
+    pub fn version(&self) -> String {
+        match (&self.bundle, self.policy_id) {
+            (None, _) => self.revision.to_string(),
+            // A bundle keeps no policy of its own revision: it is read with the newest.
+            (Some(digest), None) => format!("bundle {digest}"),
+            (Some(digest), Some(policy)) => format!("bundle {digest} {policy}"),
         }
     }
 
@@ -393,7 +453,7 @@ impl Snapshot {
     }
 
     /// Whether time alone has not changed it since it was rendered.
-    fn is_current_at(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_current_at(&self, now: Timestamp) -> bool {
         self.next_change.is_none_or(|at| now < at)
     }
 }

@@ -7,6 +7,7 @@ mod bad_input;
 mod crash;
 mod house;
 mod invariants;
+mod read_source;
 mod readers;
 mod replay;
 mod store_suite;
