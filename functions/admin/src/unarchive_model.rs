@@ -10,5 +10,5 @@ use crate::write;
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     let body = Body::read(&request)?;
     body.without_keys()?;
-    write::change(app, &request, &body, Command::Unarchive, "not archived").await
+    write::change(app, &request, &body, Command::Unarchive, "out of the archive").await
 }

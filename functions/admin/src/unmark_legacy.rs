@@ -10,5 +10,5 @@ use crate::write;
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     let body = Body::read(&request)?;
     body.without_keys()?;
-    write::change(app, &request, &body, Command::UnmarkLegacy, "not marked as legacy").await
+    write::change(app, &request, &body, Command::UnmarkLegacy, "no longer legacy").await
 }

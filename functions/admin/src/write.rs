@@ -198,9 +198,7 @@ fn problem(refusal: Refusal) -> Problem {
         }
         Refusal::Invalid(problems) => invalid(&problems),
         Refusal::Held(holds) => {
-            let reasons: Vec<&str> = holds.iter().map(|hold| hold.message.as_str()).collect();
-            let detail =
-                format!("policy holds it: {}; a super_admin may repeat it with approve=true", reasons.join("; "));
+            let detail = format!("{detail}; a super_admin may repeat it with approve=true");
             conflict("held-by-policy", "Held by policy", detail).with("holds", holds_json(&holds))
         }
         Refusal::KeyReused => {

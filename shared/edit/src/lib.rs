@@ -131,7 +131,7 @@ pub enum Refusal {
     #[error("{} mistakes", .0.len())]
     Invalid(Vec<Problem>),
     /// The guard holds it.
-    #[error("the guard holds it for {} reasons", .0.len())]
+    #[error("the guard holds it: {}", messages(.0))]
     Held(Vec<Hold>),
     /// The idempotency key is another request's.
     #[error("the idempotency key was used for another request")]
@@ -447,6 +447,10 @@ impl Edit<'_> {
             correlation_id: self.correlation_id.to_owned(),
         }
     }
+}
+
+fn messages(holds: &[Hold]) -> String {
+    holds.iter().map(|hold| hold.message.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 /// A few milliseconds, another number each time: writers that met shall not meet again.

@@ -3,6 +3,7 @@
 
 mod access;
 mod admin;
+mod admin_bodies;
 mod bad_input;
 mod crash;
 mod house;
