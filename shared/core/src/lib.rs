@@ -15,6 +15,7 @@ pub mod model;
 pub mod plan;
 pub mod policy;
 pub mod price;
+pub mod rate;
 pub mod record;
 #[cfg(feature = "schema")]
 pub mod schema;
