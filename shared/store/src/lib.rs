@@ -8,6 +8,7 @@ pub mod client;
 pub mod history;
 mod item;
 pub mod lease;
+pub mod limiter;
 pub mod models;
 pub mod published;
 pub mod reader;
@@ -22,5 +23,6 @@ pub mod tables;
 
 pub use client::{Store, StoreError, TableNames};
 pub use lease::Lease;
+pub use limiter::{Limiter, Quota};
 pub use published::{Manifest, Publication};
 pub use units::{Meter, Units};
