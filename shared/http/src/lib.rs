@@ -12,6 +12,7 @@ pub mod fingerprint;
 pub mod function;
 pub mod gate;
 pub mod lambda;
+mod limit;
 pub mod problem;
 pub mod query;
 pub mod reply;
