@@ -17,7 +17,7 @@ use roster_http::env::EnvError;
 use roster_http::function::HandlerFuture;
 use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, Problem, Request};
 use roster_store::reader::Reader;
-use roster_store::{Store, TableNames};
+use roster_store::{Limiter, Store, TableNames, limiter};
 
 /// What the functions of this artifact share.
 pub struct App {
@@ -32,7 +32,10 @@ impl App {
     /// [`EnvError`] when a variable cannot be used.
     pub fn new(env: &Env, store: Store) -> Result<Arc<Self>, EnvError> {
         let max_staleness = Duration::from_millis(env.number("MAX_STALENESS_MS", 1000)?);
-        Ok(Arc::new(Self { reader: Reader::new(store, max_staleness), gate: Gate::from_env(env)? }))
+        let patience = env.number("RATE_LIMIT_TIMEOUT_MS", limiter::PATIENCE_MS)?;
+        let limiter = Limiter::new(store.clone()).with_patience(Duration::from_millis(patience));
+        let gate = Gate::from_env(env)?.with_limiter(limiter);
+        Ok(Arc::new(Self { reader: Reader::new(store, max_staleness), gate }))
     }
 
     /// An app on AWS, with the tables that the environment names.
