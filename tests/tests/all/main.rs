@@ -5,6 +5,7 @@ mod bad_input;
 mod crash;
 mod house;
 mod invariants;
+mod limits;
 mod readers;
 mod replay;
 mod store_suite;

@@ -15,6 +15,7 @@ use serde_json::json;
 async fn suite(tables: &TestTables) {
     story(tables).await;
     leases(tables).await;
+    crate::limits::suite(tables).await;
 }
 
 /// Add, reprice, remove, return, revert, and more in one commit than one transaction takes; everything twice.
