@@ -49,7 +49,7 @@ impl App {
             // An admin sees a change as soon as it is made.
             reader: Reader::new(store.clone(), Duration::ZERO),
             editor: Editor::new(store.clone()),
-            gate: Gate::from_env(env)?,
+            gate: Gate::from_env(env)?.with_limits(env, store.clone())?,
             store,
         }))
     }

@@ -54,8 +54,9 @@ impl App {
         snapshot: impl Into<Cow<'static, [u8]>>,
     ) -> Result<Arc<Self>, EnvError> {
         let max_staleness = Duration::from_millis(env.number("MAX_STALENESS_MS", 1000)?);
-        let reader = Reader::new(store, max_staleness).with_bundle(Bundled::new(snapshot));
-        Ok(Arc::new(Self { reader, gate: Gate::from_env(env)?, shadow: shadow::Shadow::default() }))
+        let reader = Reader::new(store.clone(), max_staleness).with_bundle(Bundled::new(snapshot));
+        let gate = Gate::from_env(env)?.with_limits(env, store)?;
+        Ok(Arc::new(Self { reader, gate, shadow: shadow::Shadow::default() }))
     }
 
     /// An app on AWS, with the tables that the environment names and the snapshot that was bundled at build.

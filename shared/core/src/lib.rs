@@ -20,6 +20,7 @@ pub mod plan;
 pub mod policy;
 pub mod price;
 pub mod propose;
+pub mod rate;
 pub mod record;
 #[cfg(feature = "schema")]
 pub mod schema;

@@ -39,7 +39,7 @@ impl Cors {
                 .with_header(ACCESS_CONTROL_ALLOW_METHODS, allowed("GET, POST, PUT, PATCH, DELETE"))
                 .with_header(
                     ACCESS_CONTROL_ALLOW_HEADERS,
-                    allowed("Authorization, Content-Type, If-Match, If-None-Match"),
+                    allowed("Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Reason"),
                 )
                 .with_header(ACCESS_CONTROL_MAX_AGE, allowed("3600")),
         )
@@ -62,7 +62,9 @@ impl Cors {
                 }
             }
         };
-        let exposed = HeaderValue::from_static("Content-Location, ETag, Retry-After, Warning, X-Roster-Source");
+        let exposed = HeaderValue::from_static(
+            "Content-Location, ETag, RateLimit, RateLimit-Policy, Retry-After, Warning, X-Roster-Source",
+        );
         reply.with_header(ACCESS_CONTROL_ALLOW_ORIGIN, allowed).with_header(ACCESS_CONTROL_EXPOSE_HEADERS, exposed)
     }
 }
@@ -103,6 +105,14 @@ mod tests {
         let reply = cors("https://a.example").preflight(&request).unwrap();
         assert_eq!(reply.status, StatusCode::NO_CONTENT);
         assert_eq!(reply.headers[ACCESS_CONTROL_ALLOW_ORIGIN], "https://a.example");
+        assert_eq!(
+            reply.headers[ACCESS_CONTROL_ALLOW_HEADERS],
+            "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Reason"
+        );
+        assert_eq!(
+            reply.headers[ACCESS_CONTROL_EXPOSE_HEADERS],
+            "Content-Location, ETag, RateLimit, RateLimit-Policy, Retry-After, Warning, X-Roster-Source"
+        );
         let refused = cors("https://b.example").preflight(&request).unwrap();
         assert!(!refused.headers.contains_key(ACCESS_CONTROL_ALLOW_METHODS));
     }

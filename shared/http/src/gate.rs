@@ -1,14 +1,19 @@
-//! What is decided about a request before its function sees it: who calls, and whether the function is for them.
+//! What is decided about a request before its function sees it: who calls, whether the function is for them, and
+//! whether they call too often.
 //!
 //! Every function says in its registry whom it is for, so that none can forget to ask.
+
+use std::time::Duration;
 
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue};
 use roster_core::Policy;
+use roster_store::{Limiter, Store, limiter};
 
 use crate::auth::{Authenticator, Caller, Role};
 use crate::env::{Env, EnvError};
 use crate::function::HandlerFuture;
+use crate::limit;
 use crate::problem::Problem;
 use crate::request::Request;
 
@@ -48,25 +53,38 @@ pub trait Gatekeeper: Send + Sync {
     }
 }
 
-/// Looks at tokens and roles.
+/// Looks at tokens, roles and rate limits.
 pub struct Gate {
     authenticator: Authenticator,
+    limiter: Option<Limiter>,
 }
 
 impl Gate {
-    /// A gate with the keys that the environment configures.
+    /// A gate with the keys that the environment configures, and without rate limits.
     ///
     /// # Errors
     /// [`EnvError`] when a variable cannot be used.
     pub fn from_env(env: &Env) -> Result<Self, EnvError> {
-        Ok(Self { authenticator: Authenticator::from_env(env)? })
+        Ok(Self { authenticator: Authenticator::from_env(env)?, limiter: None })
+    }
+
+    /// The same gate, holding callers to the rate limits of the policy with buckets in these tables. A bucket that
+    /// does not answer within `RATE_LIMIT_TIMEOUT_MS` holds nobody up.
+    ///
+    /// # Errors
+    /// [`EnvError`] when the variable cannot be used.
+    pub fn with_limits(self, env: &Env, store: Store) -> Result<Self, EnvError> {
+        let patience = env.number("RATE_LIMIT_TIMEOUT_MS", limiter::PATIENCE_MS)?;
+        let limiter = Limiter::new(store).with_patience(Duration::from_millis(patience));
+        Ok(Self { limiter: Some(limiter), ..self })
     }
 
     /// Lets a request in.
     ///
     /// # Errors
-    /// 401 for a bad token or none, 403 for a lacking role.
-    pub async fn admit(&self, access: Access, request: &Request, _policy: &Policy) -> Result<Admission, Problem> {
+    /// 401 for a bad token or none, 403 for a lacking role, 429 beyond the limit of the caller's tier. The first two
+    /// are not counted: they cost little, and would tell strangers how much of a limit is used.
+    pub async fn admit(&self, access: Access, request: &Request, policy: &Policy) -> Result<Admission, Problem> {
         if access == Access::Open {
             return Ok(Admission::default());
         }
@@ -74,7 +92,11 @@ impl Gate {
         if let Access::Roles(roles) = access {
             check_role(&caller, roles, request)?;
         }
-        Ok(Admission { caller, headers: HeaderMap::new() })
+        let headers = match &self.limiter {
+            Some(limiter) => limit::hold(limiter, &caller, request, policy).await?,
+            None => HeaderMap::new(),
+        };
+        Ok(Admission { caller, headers })
     }
 }
 

@@ -15,6 +15,7 @@ pub mod gate;
 mod issuer_keys;
 mod jwks;
 pub mod lambda;
+mod limit;
 pub mod problem;
 pub mod query;
 pub mod reply;

@@ -63,6 +63,12 @@ impl Meter {
         Self::add(&self.0.half_writes, consumed);
     }
 
+    /// A write of a small item whose condition did not hold: it costs a unit all the same, and its error does not say so
+    /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/WorkingWithItems.html>).
+    pub(crate) fn refused_write(&self) {
+        self.0.half_writes.fetch_add(2, Ordering::Relaxed);
+    }
+
     fn add(sum: &AtomicU64, consumed: Option<&ConsumedCapacity>) {
         let units = consumed.and_then(|consumed| consumed.capacity_units).unwrap_or_default();
         sum.fetch_add((units * 2.0).round() as u64, Ordering::Relaxed);

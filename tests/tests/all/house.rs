@@ -38,7 +38,7 @@ fn dependencies_point_one_way() {
     assert_eq!(ours("roster-core"), [""; 0]);
     assert_eq!(ours("roster-git"), [""; 0]);
     assert_eq!(ours("roster-store"), ["roster-core"]);
-    assert_eq!(ours("roster-http"), ["roster-core"]);
+    assert_eq!(ours("roster-http"), ["roster-core", "roster-store"]);
     assert_eq!(ours("roster-sync"), ["roster-core", "roster-git", "roster-store"]);
     assert_eq!(ours("roster-local"), ["roster-http", "roster-store"]);
     assert_eq!(ours("roster-public"), ["roster-core", "roster-http", "roster-store"]);

@@ -8,6 +8,7 @@ mod bad_input;
 mod crash;
 mod house;
 mod invariants;
+mod limits;
 mod read_source;
 mod readers;
 mod replay;

@@ -22,6 +22,7 @@ async fn suite(tables: &TestTables) {
     losses(tables).await;
     timeline(tables).await;
     runs(tables).await;
+    crate::limits::suite(tables).await;
 }
 
 /// Add, reprice, remove, return, revert, and more in one commit than one transaction takes; everything twice.
