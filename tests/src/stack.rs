@@ -14,6 +14,7 @@ use roster_store::{Store, TableNames};
 use serde_json::Value;
 
 use crate::repository::TestRepository;
+use crate::tables::verify_audit;
 
 /// The secret that the stack's tokens are signed with.
 pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -149,8 +150,10 @@ impl TestStack {
         self.stack.drain().await.expect("a stream that can be read");
     }
 
-    /// Ends everything.
+    /// Checks that the history of every model is whole, and ends everything.
     pub async fn close(self) {
+        self.settle().await;
+        verify_audit(&self.store).await;
         self.stack.shutdown().await;
     }
 }

@@ -111,16 +111,7 @@ impl TestTables {
     /// nothing, ends in what the table holds.
     pub async fn check_history(&self) {
         self.settle().await;
-        let mut records: HashMap<_, _> =
-            self.records().await.into_iter().map(|record| (record.spec.id.clone(), record)).collect();
-        let mut findings = Vec::new();
-        let check = |model: ModelId, entries: Vec<HistoryEntry>| match records.remove(&model) {
-            Some(record) => findings.extend(audit::verify(&record, &entries)),
-            None => panic!("history of {model}, which is no model or comes twice"),
-        };
-        self.store.all_history(check).await.expect("the history");
-        assert_eq!(findings, []);
-        assert_eq!(records.keys().collect::<Vec<_>>(), Vec::<&ModelId>::new(), "models without a history");
+        verify_audit(&self.store).await;
     }
 
     /// Makes one entry of a model's history disappear, which nothing of Roster does.
@@ -134,6 +125,23 @@ impl TestTables {
         self.pump.shutdown().await;
         self.dynamodb.shutdown().await;
     }
+}
+
+/// What `roster audit verify` finds, which must be nothing.
+///
+/// # Panics
+/// When the history of any model is not whole.
+pub async fn verify_audit(store: &Store) {
+    let records = store.all_records().await.expect("the records");
+    let mut records: HashMap<_, _> = records.into_iter().map(|record| (record.spec.id.clone(), record)).collect();
+    let mut findings = Vec::new();
+    let check = |model: ModelId, entries: Vec<HistoryEntry>| match records.remove(&model) {
+        Some(record) => findings.extend(audit::verify(&record, &entries)),
+        None => panic!("history of {model}, which is no model or comes twice"),
+    };
+    store.all_history(check).await.expect("the history");
+    assert_eq!(findings, []);
+    assert_eq!(records.keys().collect::<Vec<_>>(), Vec::<&ModelId>::new(), "models without a history");
 }
 
 /// Makes an entry of the history table behind an endpoint disappear: by hand, for the store deletes nothing.
