@@ -9,7 +9,7 @@ use crate::{App, record, unavailable, write};
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     Query::of(&request).finish()?;
     let id = write::model_id(&request)?;
-    let policy = app.reader.current(request.now).await.map_err(unavailable)?.snapshot.policy.clone();
+    let policy = app.policies.current(&app.store).await.map_err(unavailable)?;
     let found = app.store.records([&id]).await.map_err(unavailable)?.remove(&id);
     let found = found
         .ok_or_else(|| Problem::not_found(format!("no model has the id \"{id}\"")).with("model_id", id.as_str()))?;

@@ -29,7 +29,7 @@ use roster_http::env::EnvError;
 use roster_http::function::{HandlerFuture, HttpHandler};
 use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, Problem, Request};
 use roster_store::reader::Reader;
-use roster_store::{Store, StoreError, TableNames};
+use roster_store::{PolicyCache, Store, StoreError, TableNames};
 
 /// What the functions of this artifact share.
 pub struct App {
@@ -37,6 +37,7 @@ pub struct App {
     reader: Reader,
     editor: Editor,
     gate: Gate,
+    policies: PolicyCache,
 }
 
 impl App {
@@ -50,6 +51,7 @@ impl App {
             reader: Reader::new(store.clone(), Duration::ZERO),
             editor: Editor::new(store.clone()),
             gate: Gate::from_env(env)?.with_limits(env, store.clone())?,
+            policies: PolicyCache::default(),
             store,
         }))
     }
@@ -66,7 +68,7 @@ impl App {
 impl Gatekeeper for App {
     fn admit<'a>(&'a self, access: Access, request: &'a Request) -> HandlerFuture<'a, Result<Admission, Problem>> {
         Box::pin(async move {
-            let policy = self.reader.current(request.now).await.map_err(unavailable)?.snapshot.policy.clone();
+            let policy = self.policies.current(&self.store).await.map_err(unavailable)?;
             self.gate.admit(access, request, &policy).await
         })
     }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use roster_git::{GitError, Location, Repository};
 use roster_http::env::EnvError;
-use roster_http::{Env, Function, Gatekeeper, Handler};
-use roster_store::{Store, TableNames};
+use roster_http::function::HandlerFuture;
+use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, Problem, Request};
+use roster_store::{PolicyCache, Store, StoreError, TableNames};
 use roster_sync::{Reconciler, Repo};
 use tokio::sync::OnceCell;
 
@@ -21,22 +22,26 @@ pub struct App {
     branch: String,
     cache: String,
     reconciler: OnceCell<Reconciler>,
+    gate: Gate,
+    policies: PolicyCache,
 }
 
 impl App {
     /// An app on a store.
     ///
     /// # Errors
-    /// [`EnvError`] when a variable is missing.
+    /// [`EnvError`] when a variable is missing or cannot be used.
     pub fn new(env: &Env, store: Store) -> Result<Arc<Self>, EnvError> {
         Ok(Arc::new(Self {
-            store,
             repository: env.required("REPOSITORY")?.to_owned(),
             token: env.optional("GIT_TOKEN").map(str::to_owned),
             branch: env.required("BRANCH")?.to_owned(),
             // Lambda's only writable directory.
             cache: env.optional("GIT_CACHE").unwrap_or("/tmp/roster-git").to_owned(),
             reconciler: OnceCell::new(),
+            gate: Gate::from_env(env)?.with_limits(env, store.clone())?,
+            policies: PolicyCache::default(),
+            store,
         }))
     }
 
@@ -72,7 +77,20 @@ impl App {
     }
 }
 
-impl Gatekeeper for App {}
+impl Gatekeeper for App {
+    fn admit<'a>(&'a self, access: Access, request: &'a Request) -> HandlerFuture<'a, Result<Admission, Problem>> {
+        Box::pin(async move {
+            let policy = self.policies.current(&self.store).await.map_err(unavailable)?;
+            self.gate.admit(access, request, &policy).await
+        })
+    }
+}
+
+/// What a client is told when the tables do not answer; the log is told why.
+fn unavailable(error: StoreError) -> Problem {
+    tracing::error!(%error, "the tables are out of reach");
+    Problem::unavailable()
+}
 
 /// The functions of this artifact.
 pub static FUNCTIONS: &[Function<App>] =

@@ -15,12 +15,12 @@ use roster_core::guard::Hold;
 use roster_core::plan::{Asker, Step};
 use roster_core::propose::{Asked, Before, propose};
 use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
-use roster_core::tree::{Missing, NodeId, Nodes};
+use roster_core::tree::{Missing, Nodes};
 use roster_core::validate::{Proposal, SourcedModel};
 use roster_core::{ModelId, Policy, Problem};
 use roster_store::edits::{Answer, Begun, IdempotencyKey};
 use roster_store::models::RecordWrite;
-use roster_store::{Manifest, Publication, Store, StoreError};
+use roster_store::{Manifest, PolicyCache, Publication, Store, StoreError};
 use tokio::sync::Mutex;
 
 /// How long a change may wait for a sync or for faster writers.
@@ -35,13 +35,13 @@ pub struct Editor {
     store: Store,
     /// Whoever changes, changes alone in this process: writers of one process do not race each other.
     known: Mutex<Known>,
+    policies: PolicyCache,
 }
 
 /// What is known from the change before: all of it named by its content, so none of it can be out of date.
 #[derive(Default)]
 struct Known {
     nodes: Nodes,
-    policy: Option<(NodeId, Arc<Policy>)>,
 }
 
 /// Which model changes.
@@ -158,7 +158,7 @@ impl Editor {
     /// An editor on these tables.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, known: Mutex::default() }
+        Self { store, known: Mutex::default(), policies: PolicyCache::default() }
     }
 
     /// Makes a change, and answers with what `respond` makes of it, or what it made of it the first time.
@@ -202,7 +202,7 @@ impl Editor {
         if begun.is_locked {
             return Ok(Outcome::Locked);
         }
-        let policy = self.policy(begun.head.as_ref(), known).await?;
+        let policy = self.policies.of(&self.store, begun.head.as_ref()).await?;
         let judged = self.judge(edit, new_id.as_ref(), &begun, &policy, known, now).await?;
         let Judged { before, step, holds, next } = judged;
         let head_revision = begun.head.as_ref().map_or(0, |head| head.revision);
@@ -331,16 +331,6 @@ impl Editor {
             known.nodes.retain_reachable(&manifest.roots.all());
         }
         Ok(())
-    }
-
-    async fn policy(&self, head: Option<&Manifest>, known: &mut Known) -> Result<Arc<Policy>, StoreError> {
-        let Some(id) = head.and_then(|head| head.policy) else { return Ok(Arc::default()) };
-        if let Some((_, policy)) = known.policy.as_ref().filter(|(known, _)| *known == id) {
-            return Ok(policy.clone());
-        }
-        let policy = Arc::new(self.store.policy(Some(id)).await?);
-        known.policy = Some((id, policy.clone()));
-        Ok(policy)
     }
 
     /// Names that the model did not have before must be nobody's, and must never have been a removed model's id.
