@@ -11,10 +11,10 @@ use roster_http::function::{Host, Hosted};
 use roster_http::{Env, Role};
 use roster_local::{DynamoDb, Hosts, LocalValues, Stack, StackOptions, Template};
 use roster_store::{Store, TableNames};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::repository::TestRepository;
-use crate::tables::verify_audit;
+use crate::tables::{by_hand, verify_audit};
 
 /// The secret that the stack's tokens are signed with.
 pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -46,6 +46,8 @@ pub struct TestStack {
     pub store: Store,
     /// The repository that `sync` follows.
     pub repository: TestRepository,
+    endpoint: String,
+    models_table: String,
     hosts: Vec<Arc<dyn Host>>,
     stack: Stack,
     client: reqwest::Client,
@@ -89,6 +91,7 @@ impl TestStack {
         let dynamodb = DynamoDb::memory().expect("an embedded DynamoDB");
         let store = dynamodb.store(&template).await.expect("the tables");
         let hosts = hosts(&template, &store);
+        let (endpoint, models_table) = (dynamodb.endpoint().to_owned(), template.table_names.models.clone());
         let options = StackOptions {
             dynamodb,
             hosts: Hosts::new(hosts.clone()),
@@ -98,7 +101,7 @@ impl TestStack {
             directory: None,
         };
         let stack = Stack::start(options).await.expect("a stack");
-        Self { store, repository, hosts, stack, client: reqwest::Client::new() }
+        Self { store, repository, endpoint, models_table, hosts, stack, client: reqwest::Client::new() }
     }
 
     /// Where the gateway answers.
@@ -109,9 +112,35 @@ impl TestStack {
 
     /// Brings the tables to the repository's `main`, through the function that does it.
     pub async fn sync(&self) -> Value {
-        let event = serde_json::json!({"source": "test"});
-        let run = self.hosts.iter().find_map(|host| host.event("sync", event.clone())).expect("a sync");
-        run.await.expect("a run")
+        self.event("sync").await
+    }
+
+    /// Calls a function as a schedule does.
+    pub async fn event(&self, function: &str) -> Value {
+        let event = json!({"source": "test"});
+        let run = self.hosts.iter().find_map(|host| host.event(function, event.clone())).expect("a function");
+        run.await.expect("an outcome")
+    }
+
+    /// Changes a record's spec as somebody with a console would, and nothing else of it.
+    pub async fn edit_spec(&self, id: &str, change: impl FnOnce(&mut Value)) {
+        let key = record_key(id);
+        let get = json!({"TableName": self.models_table, "Key": key, "ConsistentRead": true});
+        let found = by_hand(&self.endpoint, "GetItem", &get).await;
+        let text = found["Item"]["spec"]["S"].as_str().expect("a spec");
+        let mut spec: Value = serde_json::from_str(text).expect("JSON");
+        change(&mut spec);
+        let update = json!({
+            "TableName": self.models_table, "Key": key, "UpdateExpression": "SET spec = :spec",
+            "ExpressionAttributeValues": {":spec": {"S": spec.to_string()}},
+        });
+        by_hand(&self.endpoint, "UpdateItem", &update).await;
+    }
+
+    /// Removes a record as somebody with a console would.
+    pub async fn remove_record(&self, id: &str) {
+        let body = json!({"TableName": self.models_table, "Key": record_key(id)});
+        by_hand(&self.endpoint, "DeleteItem", &body).await;
     }
 
     /// Sends a request: `"GET /v1/models"`, a token or an empty text, more headers, and a body where there is one.
@@ -156,6 +185,10 @@ impl TestStack {
         verify_audit(&self.store).await;
         self.stack.shutdown().await;
     }
+}
+
+fn record_key(id: &str) -> Value {
+    json!({"pk": {"S": format!("model#{id}")}, "sk": {"S": "model"}})
 }
 
 /// A token for an hour.

@@ -12,9 +12,7 @@ use roster_http::function::Hosted;
 use roster_local::{DynamoDb, Hosts, LocalValues, Pump, Template};
 use roster_store::Store;
 use roster_sync::{CommitReport, Options, Reconciler, Repo, RunReport, SyncError};
-use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use serde_json::{Value, json};
 
 use crate::repository::TestRepository;
 
@@ -146,25 +144,28 @@ pub async fn verify_audit(store: &Store) {
 
 /// Makes an entry of the history table behind an endpoint disappear: by hand, for the store deletes nothing.
 pub async fn lose_history(endpoint: &str, table: &str, id: &str, seq: u64) {
-    let body = json!({
-        "TableName": table,
-        "Key": {"pk": {"S": format!("model#{id}")}, "sk": {"N": seq.to_string()}},
-        "ConditionExpression": "attribute_exists(pk)",
-    })
-    .to_string();
-    let address = endpoint.trim_start_matches("http://");
+    let key = json!({"pk": {"S": format!("model#{id}")}, "sk": {"N": seq.to_string()}});
+    let body = json!({"TableName": table, "Key": key, "ConditionExpression": "attribute_exists(pk)"});
+    by_hand(endpoint, "DeleteItem", &body).await;
+}
+
+/// Calls a local DynamoDB as somebody with a console would.
+///
+/// # Panics
+/// When it refuses.
+pub async fn by_hand(endpoint: &str, operation: &str, body: &Value) -> Value {
     let credentials = "Credential=local/20261121/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0";
-    let request = format!(
-        "POST / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\
-         Content-Type: application/x-amz-json-1.0\r\nX-Amz-Target: DynamoDB_20120810.DeleteItem\r\n\
-         X-Amz-Date: 20261121T000000Z\r\nAuthorization: AWS4-HMAC-SHA256 {credentials}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut stream = TcpStream::connect(address).await.expect("the DynamoDB");
-    stream.write_all(request.as_bytes()).await.expect("a request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let request = reqwest::Client::new()
+        .post(endpoint)
+        .header("content-type", "application/x-amz-json-1.0")
+        .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
+        .header("x-amz-date", "20261121T000000Z")
+        .header("authorization", format!("AWS4-HMAC-SHA256 {credentials}"))
+        .body(body.to_string());
+    let response = request.send().await.expect("the DynamoDB");
+    let (status, text) = (response.status(), response.text().await.expect("an answer"));
+    assert!(status.is_success(), "{status} {text}");
+    serde_json::from_str(&text).expect("JSON")
 }
 
 /// A reconciler of a repository on disk.

@@ -1,5 +1,7 @@
 //! `record-history`: every change of a model becomes one entry, from its old and new image.
 
+use jiff::Timestamp;
+use roster_core::audit::{AuditEvent, EventKind};
 use roster_core::record::{HistoryEntry, Record};
 use roster_http::function::EventError;
 use roster_store::models;
@@ -13,10 +15,13 @@ use crate::App;
 pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError> {
     let records = event["Records"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut entries = Vec::with_capacity(records.len());
+    let mut edits = Vec::new();
     let mut failed = None;
     for record in records {
-        match entry(&record["dynamodb"]) {
-            Ok(entry) => entries.extend(entry),
+        match told(&record["dynamodb"]) {
+            Ok(Told::Change(entry)) => entries.push(*entry),
+            Ok(Told::Edit(event)) => edits.push(*event),
+            Ok(Told::Nothing) => {}
             Err(message) => {
                 let sequence_number = record["dynamodb"]["SequenceNumber"].as_str().unwrap_or_default();
                 tracing::error!(sequence_number, message, "a stream record holds no change of a model");
@@ -26,21 +31,51 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
         }
     }
     app.store.put_history(&entries).await.map_err(|error| EventError(error.to_string()))?;
+    for edit in edits {
+        app.store.put_event(&edit).await.map_err(|error| EventError(error.to_string()))?;
+    }
     Ok(json!({"batchItemFailures": failed.into_iter().collect::<Vec<_>>()}))
 }
 
-/// The entry of one record; none for a write that changed nothing, and none for items that are no models.
-fn entry(change: &Value) -> Result<Option<HistoryEntry>, String> {
+/// What a stream record tells.
+enum Told {
+    /// A step in a model's life.
+    Change(Box<HistoryEntry>),
+    /// A change that is no step, for no `seq` came with it: something else than Roster made it, or it was put right.
+    Edit(Box<AuditEvent>),
+    /// A write that changed nothing.
+    Nothing,
+}
+
+fn told(change: &Value) -> Result<Told, String> {
     let image = |name: &str| -> Result<Option<Record>, String> {
         let image = change.get(name).filter(|image| !image.is_null());
         image.map(|image| models::from_image(image).map_err(|error| error.to_string())).transpose()
     };
     let (old, new) = (image("OldImage")?, image("NewImage")?);
-    match new {
-        Some(new) if old.as_ref() != Some(&new) => {
-            HistoryEntry::between(old.as_ref(), &new).map(Some).map_err(|error| error.to_string())
-        }
-        Some(_) => Ok(None),
-        None => Err("a model was deleted: the table is written by something else".to_owned()),
+    let new = new.ok_or("a model was deleted: the table is written by something else")?;
+    if old.as_ref() == Some(&new) {
+        return Ok(Told::Nothing);
     }
+    let entry = HistoryEntry::between(old.as_ref(), &new).map_err(|error| error.to_string())?;
+    if new.seq == old.as_ref().map_or(1, |old| old.seq + 1) {
+        return Ok(Told::Change(Box::new(entry)));
+    }
+    let paths: Vec<&str> = entry.changes.iter().map(|change| change.path.as_str()).take(20).collect();
+    // The time of the stream record: the same however often it is handled.
+    let at = change["ApproximateCreationDateTime"].as_f64().map(|seconds| seconds as i64);
+    let at = at.and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or(new.change.at);
+    Ok(Told::Edit(Box::new(AuditEvent {
+        kind: EventKind::TableEdited,
+        at,
+        actor: "unknown".to_owned(),
+        source: "table".to_owned(),
+        message: format!("seq {} was changed in place: {}", new.seq, paths.join(", ")),
+        model_id: Some(new.spec.id.clone()),
+        commit: None,
+        pull_request: None,
+        revision: None,
+        correlation_id: change["SequenceNumber"].as_str().unwrap_or_default().to_owned(),
+        holds: Vec::new(),
+    })))
 }

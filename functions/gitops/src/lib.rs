@@ -1,17 +1,26 @@
 //! What follows the repository.
 
+mod approve_plan;
+mod check_drift;
+mod hold_sync;
+mod list_drift;
+mod list_runs;
+mod release_sync;
 mod sync;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use http::StatusCode;
 use jiff::Timestamp;
+use roster_core::audit::{AuditEvent, EventKind};
 use roster_git::{GitError, Location, Repository};
 use roster_http::env::EnvError;
-use roster_http::function::HandlerFuture;
-use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, Problem, Request};
+use roster_http::function::{HandlerFuture, HttpHandler};
+use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, Problem, Reply, Request, Role};
 use roster_store::{PolicyCache, Store, StoreError, TableNames};
 use roster_sync::{Reconciler, Repo};
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 /// What the functions of this artifact share.
@@ -92,6 +101,66 @@ fn unavailable(error: StoreError) -> Problem {
     Problem::unavailable()
 }
 
+/// What a client is told when the repository or the tables do not answer; the log is told why.
+fn out_of_reach(error: &dyn std::fmt::Display) -> Problem {
+    tracing::error!(%error, "the repository or the tables are out of reach");
+    Problem::unavailable()
+}
+
+/// Who asks for a change.
+fn actor(request: &Request) -> Result<&str, Problem> {
+    let subject = request.caller.subject.as_deref().filter(|subject| !subject.is_empty());
+    subject.ok_or_else(|| Problem::forbidden("a change needs a token that names its subject"))
+}
+
+/// A reason that says something.
+fn reasoned(reason: String) -> Result<String, Problem> {
+    let legal = (1..=1000).contains(&reason.trim().chars().count());
+    if legal {
+        return Ok(reason);
+    }
+    let detail = "/reason: a reason has 1 to 1000 characters";
+    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Invalid request", detail))
+}
+
+fn success(status: StatusCode, message: &str, data: Value) -> Reply {
+    let body = json!({"status": "success", "message": message, "data": data});
+    Reply::json(status, body.to_string())
+}
+
+/// Keeps an event for the audit. What happened has happened, whether or not it can be kept.
+async fn tell(app: &App, request: &Request, kind: EventKind, message: String) {
+    let event = AuditEvent {
+        kind,
+        at: request.now,
+        actor: request.caller.subject.clone().unwrap_or_default(),
+        source: "api".to_owned(),
+        message,
+        model_id: None,
+        commit: None,
+        pull_request: None,
+        revision: None,
+        correlation_id: request.request_id.clone(),
+        holds: Vec::new(),
+    };
+    if let Err(error) = app.store.put_event(&event).await {
+        tracing::error!(%error, kind = kind.name(), "an event could not be kept for the audit");
+    }
+}
+
+const fn for_roles(name: &'static str, roles: &'static [Role], handler: HttpHandler<App>) -> Function<App> {
+    Function { name, handler: Handler::Http(Access::Roles(roles), handler) }
+}
+
+const ADMINS: &[Role] = &[Role::Admin, Role::SuperAdmin];
+
 /// The functions of this artifact.
-pub static FUNCTIONS: &[Function<App>] =
-    &[Function { name: "sync", handler: Handler::Event(|app, event| Box::pin(sync::handle(app, event))) }];
+pub static FUNCTIONS: &[Function<App>] = &[
+    Function { name: "sync", handler: Handler::Event(|app, event| Box::pin(sync::handle(app, event))) },
+    Function { name: "check-drift", handler: Handler::Event(|app, event| Box::pin(check_drift::handle(app, event))) },
+    for_roles("approve-plan", &[Role::SuperAdmin], |app, request| Box::pin(approve_plan::handle(app, request))),
+    for_roles("hold-sync", ADMINS, |app, request| Box::pin(hold_sync::handle(app, request))),
+    for_roles("release-sync", ADMINS, |app, request| Box::pin(release_sync::handle(app, request))),
+    for_roles("list-runs", ADMINS, |app, request| Box::pin(list_runs::handle(app, request))),
+    for_roles("list-drift", ADMINS, |app, request| Box::pin(list_drift::handle(app, request))),
+];

@@ -3,6 +3,7 @@
 mod audit;
 mod dev;
 mod digest;
+mod drift;
 mod history;
 mod migrate;
 mod output;
@@ -65,6 +66,8 @@ enum Verb {
     },
     /// Apply a repository's branch to the tables
     Sync(sync::Arguments),
+    /// Show where the tables do not say what a repository's branch says
+    Drift(drift::Arguments),
     /// Print a name for exactly the specs that the tables hold
     Digest {
         #[command(flatten)]
@@ -140,6 +143,7 @@ async fn run(verb: Verb) -> Result<(), Failure> {
             plan::run(&repo, &base, &head, if json.json { plan::Format::Json } else { format })
         }
         Verb::Sync(arguments) => sync::run(arguments).await,
+        Verb::Drift(arguments) => drift::run(arguments).await,
         Verb::Digest { tables, json } => digest::run(&tables, json.output()).await,
         Verb::History { id, limit, tables, json } => history::run(&id, limit, &tables, json.output()).await,
         Verb::Audit(verb) => audit::run(verb).await,

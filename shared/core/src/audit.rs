@@ -33,12 +33,26 @@ pub enum EventKind {
     CommitRejected,
     /// A sync did not get through.
     SyncFailed,
+    /// The sync is held by hand.
+    HoldPlaced,
+    /// A hold by hand was ended before its time.
+    HoldEnded,
+    /// A record was changed by something else than Roster, or put right again after that.
+    TableEdited,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::WriteRefused, Self::PlanHeld, Self::Approved, Self::CommitRejected, Self::SyncFailed];
+    pub const ALL: [Self; 8] = [
+        Self::WriteRefused,
+        Self::PlanHeld,
+        Self::Approved,
+        Self::CommitRejected,
+        Self::SyncFailed,
+        Self::HoldPlaced,
+        Self::HoldEnded,
+        Self::TableEdited,
+    ];
 
     /// The kind's name in reports and tables; in the audit it stands where a change has its operations.
     #[must_use]
@@ -49,6 +63,9 @@ impl EventKind {
             Self::Approved => "approved",
             Self::CommitRejected => "commit_rejected",
             Self::SyncFailed => "sync_failed",
+            Self::HoldPlaced => "hold_placed",
+            Self::HoldEnded => "hold_ended",
+            Self::TableEdited => "table_edited",
         }
     }
 

@@ -208,6 +208,14 @@ impl Store {
         self.transact(&last).await
     }
 
+    /// Writes a record without publishing anything: to put back one that something else than Roster changed.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the lease is lost or the record is not as it was read.
+    pub async fn restore(&self, lease: &Lease, write: &RecordWrite) -> Result<(), StoreError> {
+        self.transact(&[self.fence_action(lease)?, self.record_action(write)?.0]).await
+    }
+
     /// The action for one record, and its size in bytes.
     pub(crate) fn record_action(&self, write: &RecordWrite) -> Result<(Action, usize), StoreError> {
         let what = format!("model {}", write.record.spec.id);

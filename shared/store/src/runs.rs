@@ -36,17 +36,7 @@ impl Store {
             .number("expiresAt", at.as_second().saturating_add(retention_seconds))
             .json("report", report)?
             .build();
-        let output = self
-            .client
-            .put_item()
-            .table_name(&self.tables.runtime)
-            .set_item(Some(item))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(call("PutItem"))?;
-        self.meter.write(output.consumed_capacity());
-        Ok(())
+        self.put_runtime(item).await
     }
 
     /// The kept reports, newest first, at most `limit` older than the one under the key `before`.

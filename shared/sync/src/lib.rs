@@ -3,6 +3,7 @@
 //! read -> validate -> plan -> guard -> apply -> publish -> report. A run is told nothing but "look": it resolves
 //! the branch itself, so lost, repeated and reordered calls change nothing but when it looks.
 
+pub mod drift;
 pub mod offline;
 mod read;
 mod reconcile;

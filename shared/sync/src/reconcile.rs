@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use roster_core::audit::{AuditEvent, EventKind};
 use roster_core::catalogue::{EditError, NextRoots, Roots};
+use roster_core::guard::Hold;
 use roster_core::plan::{Plan, Step};
 use roster_core::propose::{Before, Blueprint, propose};
 use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
@@ -28,6 +29,10 @@ const LEASE: Duration = Duration::from_secs(60);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Commits walked to say who changed which file, when a run jumps over several.
 const MAX_ATTRIBUTED: usize = 5_000;
+/// The trailer by which a commit approves of its own plan.
+const APPROVAL_TRAILER: &str = "Roster-Approve";
+/// Reasons that the audit keeps of one plan.
+const MAX_HOLDS: usize = 100;
 /// Nodes kept from commit to commit; beyond, those that the live trees do not reach are forgotten.
 const MAX_NODES: usize = 50_000;
 
@@ -35,7 +40,7 @@ const MAX_NODES: usize = 50_000;
 #[derive(Clone)]
 pub struct Repo {
     repository: Arc<Mutex<Repository>>,
-    name: Arc<str>,
+    pub(crate) name: Arc<str>,
 }
 
 impl Repo {
@@ -46,7 +51,7 @@ impl Repo {
     }
 
     /// Runs blocking work on the repository, off the async threads.
-    async fn with<T: Send + 'static>(
+    pub(crate) async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Repository) -> Result<T, GitError> + Send + 'static,
     ) -> Result<T, SyncError> {
@@ -116,24 +121,26 @@ pub enum SyncError {
 
 /// Applies a repository to the tables.
 pub struct Reconciler {
-    store: Store,
-    repo: Repo,
-    clock: fn() -> Timestamp,
+    pub(crate) store: Store,
+    pub(crate) repo: Repo,
+    pub(crate) clock: fn() -> Timestamp,
     /// Commits that were not applied, on which revision and why: polls find them again and again.
     refused: Mutex<HashSet<(String, u64, State)>>,
 }
 
 /// Where a run stands: what is live, and what is known of it.
-struct Session {
-    store: Store,
+pub(crate) struct Session {
+    pub(crate) store: Store,
     options: Options,
-    head: Option<Manifest>,
+    pub(crate) head: Option<Manifest>,
     policy: Policy,
     nodes: Nodes,
-    base: Option<CommitId>,
+    pub(crate) base: Option<CommitId>,
+    /// What holds every plan, where somebody holds the sync by hand.
+    hold: Option<Hold>,
     /// Commits whose records were being written when a run stopped.
     half_way: BTreeSet<CommitId>,
-    lease: Option<Lease>,
+    pub(crate) lease: Option<Lease>,
 }
 
 /// What a commit asks for, and what the table holds of it.
@@ -211,7 +218,7 @@ impl Reconciler {
         Ok(run)
     }
 
-    async fn tip(&self, options: &Options) -> Result<CommitId, SyncError> {
+    pub(crate) async fn tip(&self, options: &Options) -> Result<CommitId, SyncError> {
         let (branch, to) = (options.branch.clone(), options.to.clone());
         self.repo
             .with(move |repository| {
@@ -225,8 +232,13 @@ impl Reconciler {
     }
 
     /// Where the tables stand.
-    async fn session(&self, store: &Store, options: &Options) -> Result<Session, SyncError> {
-        let (head, state) = (store.head(true).await?, store.sync_state().await?);
+    pub(crate) async fn session(&self, store: &Store, options: &Options) -> Result<Session, SyncError> {
+        let (head, state, hold) = (store.head(true).await?, store.sync_state().await?, store.hold().await?);
+        let now = (self.clock)();
+        let hold = hold.filter(|hold| now < hold.until).map(|hold| Hold {
+            rule: "hold".to_owned(),
+            message: format!("held by {} until {}: {}", hold.actor, hold.until, hold.reason),
+        });
         let policy = store.policy(head.as_ref().and_then(|head| head.policy)).await?;
         let reconciled = match (&head, state.cursor) {
             // A cursor beside another revision is older than the head.
@@ -243,12 +255,13 @@ impl Reconciler {
             head,
             policy,
             nodes: Nodes::default(),
+            hold,
             lease: None,
         })
     }
 
     /// Takes the lease and reads again what another worker may have changed before.
-    async fn take_lease(&self, session: &mut Session) -> Result<Heartbeat, SyncError> {
+    pub(crate) async fn take_lease(&self, session: &mut Session) -> Result<Heartbeat, SyncError> {
         let store = session.store.clone();
         let owner = session.options.correlation_id.clone();
         let lease = store.acquire_lease(&owner, (self.clock)(), LEASE).await?.ok_or(SyncError::Busy)?;
@@ -304,8 +317,15 @@ impl Reconciler {
         let before = session.store.consumed();
         let asked = self.read(session, id).await?;
         let Blueprint { problems, plan, holds, next } = judge(session, &asked, now).await?;
-        let plan_hash = self.plan_hash(session, id, &plan).await?;
-        let held = session.options.guard && !holds.is_empty();
+        let policy_changes = asked.read.policy.is_some();
+        let asks = !plan.steps.is_empty() || policy_changes;
+        let holds: Vec<Hold> = holds.into_iter().chain(session.hold.as_ref().filter(|_| asks).cloned()).collect();
+        let plan_hash = if asks { Some(self.plan_hash(session, id, &plan).await?) } else { None };
+        let approved_by = match &plan_hash {
+            Some(hash) if session.options.guard && !holds.is_empty() => approval(session, &asked.commit, hash).await?,
+            _ => None,
+        };
+        let held = session.options.guard && !holds.is_empty() && approved_by.is_none();
         let state = match (next, session.lease.clone()) {
             (None, _) => State::Rejected,
             (Some(_), _) if held => State::Held,
@@ -325,6 +345,7 @@ impl Reconciler {
             plan_hash,
             problems,
             holds,
+            approved_by,
             consumed: Units::default(),
             seconds: 0.0,
         };
@@ -333,7 +354,7 @@ impl Reconciler {
         if session.lease.is_some() && self.is_news(&report) {
             let run_retention = days(session.policy.retention.run_days);
             // The commit is what it is, whether or not its record can be kept.
-            if let Err(error) = session.store.put_run(now, &report.commit, &report.shortened(), run_retention).await {
+            if let Err(error) = session.store.put_run(now, &report.commit, &report.kept(), run_retention).await {
                 tracing::warn!(%error, commit = report.commit, "the record of a commit could not be kept");
             }
             if let Some(event) = event(&report, &asked.commit, &session.options, now)
@@ -357,14 +378,10 @@ impl Reconciler {
         Ok(Asked { commit, read, records })
     }
 
-    async fn plan_hash(&self, session: &Session, id: CommitId, plan: &Plan) -> Result<Option<String>, SyncError> {
-        if plan.steps.is_empty() {
-            return Ok(None);
-        }
+    async fn plan_hash(&self, session: &Session, id: CommitId, plan: &Plan) -> Result<String, SyncError> {
         let tree = self.repo.with(move |repository| repository.subtree(id, CATALOG)).await?;
         let (base, tree) = (session.base.map(|base| base.to_string()), tree.map(|tree| tree.to_string()));
-        let hash = plan.hash(base.as_deref(), tree.as_deref(), session.revision()).map_err(EditError::Json)?;
-        Ok(Some(hash))
+        Ok(plan.hash(base.as_deref(), tree.as_deref(), session.revision()).map_err(EditError::Json)?)
     }
 
     /// Writes what a commit asks for and shows it; where nothing differs, remembers only that it was looked at.
@@ -553,7 +570,15 @@ async fn judge(session: &mut Session, asked: &Asked, now: Timestamp) -> Result<B
     }
 }
 
-/// What the audit is told of a commit that is not applied.
+/// Who approved of a plan that is held: with the admin API, or with a trailer of the commit itself.
+async fn approval(session: &Session, commit: &Commit, plan_hash: &str) -> Result<Option<String>, SyncError> {
+    if commit.trailer(APPROVAL_TRAILER).contains(&plan_hash) {
+        return Ok(Some(author(commit)));
+    }
+    Ok(session.store.approval(plan_hash).await?.map(|approval| approval.actor))
+}
+
+/// What the audit is told of a commit that is not applied, or only because somebody approved of it.
 fn event(report: &CommitReport, commit: &Commit, options: &Options, now: Timestamp) -> Option<AuditEvent> {
     let (kind, message) = match report.state {
         State::Held => (EventKind::PlanHeld, short(&commit.subject)),
@@ -563,12 +588,13 @@ fn event(report: &CommitReport, commit: &Commit, options: &Options, now: Timesta
             let more = if more > 0 { format!(", and {more} more") } else { String::new() };
             (EventKind::CommitRejected, format!("{first}{more}"))
         }
+        State::Applied if report.approved_by.is_some() => (EventKind::Approved, short(&commit.subject)),
         State::Planned | State::Applied | State::Unchanged => return None,
     };
     Some(AuditEvent {
         kind,
         at: now,
-        actor: author(commit),
+        actor: report.approved_by.clone().unwrap_or_else(|| author(commit)),
         source: "git".to_owned(),
         message,
         model_id: None,
@@ -576,7 +602,7 @@ fn event(report: &CommitReport, commit: &Commit, options: &Options, now: Timesta
         pull_request: report.pull_request,
         revision: Some(report.revision),
         correlation_id: options.correlation_id.clone(),
-        holds: report.shortened().holds,
+        holds: report.holds.iter().take(MAX_HOLDS).cloned().collect(),
     })
 }
 
@@ -622,7 +648,7 @@ fn policy_chunk(read: &ReadCommit) -> Result<PolicyChunk, EditError> {
 }
 
 /// Keeps a lease alive for as long as it is held.
-struct Heartbeat(tokio::task::JoinHandle<()>);
+pub(crate) struct Heartbeat(tokio::task::JoinHandle<()>);
 
 impl Heartbeat {
     fn start(store: Store, lease: Lease, clock: fn() -> Timestamp) -> Self {

@@ -5,6 +5,7 @@ use roster_core::guard::Hold;
 use roster_core::plan::Plan;
 use roster_store::Units;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// What became of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -71,9 +72,12 @@ pub struct CommitReport {
     /// Every mistake, when it is rejected.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
-    /// Every reason, when it is held.
+    /// Every reason to hold it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub holds: Vec<Hold>,
+    /// Who approved of it, where it had to be approved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
     /// What it cost.
     pub consumed: Units,
     /// How long it took.
@@ -83,14 +87,26 @@ pub struct CommitReport {
 /// Mistakes and reasons that the record of a commit keeps: an item has at most 400 KB.
 const KEPT: usize = 100;
 
+/// What the steps of a kept plan may take, in bytes.
+const KEPT_PLAN_BYTES: usize = 64 * 1024;
+
 impl CommitReport {
-    /// The report as it is kept: with the first mistakes and reasons only.
+    /// The report as it is kept: with the first mistakes, reasons and steps only.
     #[must_use]
-    pub fn shortened(&self) -> Self {
+    pub fn kept(&self) -> Value {
         let mut report = Self { plan: Plan::default(), ..self.clone() };
         report.problems.truncate(KEPT);
         report.holds.truncate(KEPT);
-        report
+        let mut bytes = 0;
+        let steps = self.plan.steps.iter().map(|step| json!(step)).take_while(|step| {
+            bytes += step.to_string().len();
+            bytes <= KEPT_PLAN_BYTES
+        });
+        let steps: Vec<Value> = steps.collect();
+        let more = self.plan.steps.len() - steps.len();
+        let mut kept = json!(report);
+        kept["plan"] = json!({"steps": steps, "moreSteps": more});
+        kept
     }
 }
 

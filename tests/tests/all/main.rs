@@ -9,6 +9,7 @@ mod crash;
 mod house;
 mod invariants;
 mod limits;
+mod operations;
 mod read_source;
 mod readers;
 mod replay;

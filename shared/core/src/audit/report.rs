@@ -38,6 +38,8 @@ pub struct Report {
     pub policy_violations: PolicyViolations,
     /// Held plans that were approved.
     pub approvals: u64,
+    /// How often the sync was held by hand.
+    pub holds: u64,
     /// Models that changed.
     pub models_touched: u64,
     /// Entries that do not exist, between others of their models that do.
@@ -52,6 +54,8 @@ pub struct Errors {
     pub commit_rejected: u64,
     /// Syncs that did not get through.
     pub sync_failed: u64,
+    /// Records that something else than Roster changed, and that were put right.
+    pub table_edited: u64,
 }
 
 /// What was refused or held.
@@ -109,6 +113,9 @@ impl ReportBuilder {
                     EventKind::Approved => report.approvals += 1,
                     EventKind::CommitRejected => report.errors.commit_rejected += 1,
                     EventKind::SyncFailed => report.errors.sync_failed += 1,
+                    EventKind::TableEdited => report.errors.table_edited += 1,
+                    EventKind::HoldPlaced => report.holds += 1,
+                    EventKind::HoldEnded => {}
                 }
                 // An approval names the rules it overrules; it breaks none.
                 if event.kind != EventKind::Approved {

@@ -76,15 +76,18 @@ impl Severity {
     ///
     /// | kind | severity |
     /// | --- | --- |
-    /// | `sync_failed` | critical |
-    /// | `write_refused`, `plan_held`, `approved`, `commit_rejected` | warning |
+    /// | `sync_failed`, `table_edited` | critical |
+    /// | `write_refused`, `plan_held`, `approved`, `commit_rejected`, `hold_placed`, `hold_ended` | warning |
     #[must_use]
     pub fn of_event(kind: EventKind) -> Self {
         match kind {
-            EventKind::SyncFailed => Self::Critical,
-            EventKind::WriteRefused | EventKind::PlanHeld | EventKind::Approved | EventKind::CommitRejected => {
-                Self::Warning
-            }
+            EventKind::SyncFailed | EventKind::TableEdited => Self::Critical,
+            EventKind::WriteRefused
+            | EventKind::PlanHeld
+            | EventKind::Approved
+            | EventKind::CommitRejected
+            | EventKind::HoldPlaced
+            | EventKind::HoldEnded => Self::Warning,
         }
     }
 }

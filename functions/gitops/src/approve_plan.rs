@@ -1,0 +1,48 @@
+//! `POST /admin/sync/approve`: lets exactly one held plan pass, on exactly the state that it was held on.
+
+use http::StatusCode;
+use roster_http::{Problem, Query, Reply, Request};
+use roster_store::Approval;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{App, actor, reasoned, success, unavailable};
+
+/// Kept reports among which a held plan is looked for.
+const LOOKED_AT: usize = 100;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Body {
+    plan_hash: String,
+    reason: String,
+}
+
+pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
+    Query::of(&request).finish()?;
+    let Body { plan_hash, reason } = request.json()?;
+    let reason = reasoned(reason)?;
+    let runs = app.store.runs(None, LOOKED_AT).await.map_err(unavailable)?;
+    // The newest report of the plan says what became of it.
+    let held = runs.iter().find(|run| run.report["plan_hash"] == plan_hash.as_str());
+    let held = held.filter(|run| run.report["state"] == "held").ok_or_else(|| {
+        let detail = "no plan that is held has this hash: GET /admin/sync/runs tells which are";
+        Problem::not_found(detail).with("plan_hash", plan_hash.as_str())
+    })?;
+    let head = app.store.head(true).await.map_err(unavailable)?;
+    let revision = head.map_or(0, |head| head.revision);
+    if held.report["revision"] != revision {
+        let detail = format!(
+            "the plan was made on revision {}, and {revision} is live now: the next sync makes a new plan with a new hash",
+            held.report["revision"]
+        );
+        return Err(Problem::new(StatusCode::CONFLICT, "stale-plan", "Stale plan", detail));
+    }
+    let approval = Approval { plan_hash, actor: actor(&request)?.to_owned(), reason, at: request.now };
+    app.store.put_approval(&approval).await.map_err(unavailable)?;
+    Ok(success(
+        StatusCode::ACCEPTED,
+        "approved: the next sync applies the plan, if nothing changed until then",
+        json!(approval),
+    ))
+}
