@@ -7,12 +7,13 @@ use roster_core::audit::{AuditEvent, EventKind};
 use roster_core::command::Command;
 use roster_core::guard::Hold;
 use roster_core::record::Record;
-use roster_core::{ModelId, Policy};
-use roster_edit::{Done, Edit, Refusal, Target};
+use roster_core::{ModelId, Policy, file};
+use roster_edit::{Done, Edit, ManagedByGit, Refusal, Target};
 use roster_http::fingerprint::fingerprint;
 use roster_http::{ETag, Problem, Query, Reply, Request, Role};
 use roster_store::edits::{Answer, IdempotencyKey};
 use serde_json::{Value, json};
+use similar::TextDiff;
 
 use crate::body::{Body, invalid};
 use crate::{App, record, unavailable};
@@ -186,11 +187,9 @@ fn problem(refusal: Refusal) -> Problem {
             let errors = json!([{"pointer": pointer, "detail": message}]);
             conflict("name-taken", "Name taken", format!("{pointer}: {message}")).with("errors", errors)
         }
-        Refusal::ManagedByGit(origin) => {
+        Refusal::ManagedByGit(managed) => {
             let detail = format!("{detail}: change that file with a pull request");
-            conflict("managed-by-git", "Managed by Git", detail)
-                .with("repository", origin.repository)
-                .with("path", origin.path)
+            managed_by_git(&managed, conflict("managed-by-git", "Managed by Git", detail))
         }
         Refusal::Changed => {
             let detail = "the model is not what If-Match names: read it again, and decide again";
@@ -213,6 +212,18 @@ fn problem(refusal: Refusal) -> Problem {
             Problem::internal()
         }
     }
+}
+
+/// With the file to commit instead, whole and as a difference.
+fn managed_by_git(managed: &ManagedByGit, problem: Problem) -> Problem {
+    let ManagedByGit { origin, before, after } = managed;
+    let problem = problem.with("repository", origin.repository.as_str()).with("path", origin.path.as_str());
+    let (Ok(old), Ok(new)) = (file::text(before, &origin.path), file::text(after, &origin.path)) else {
+        return problem;
+    };
+    let (from, to) = (format!("a/{}", origin.path), format!("b/{}", origin.path));
+    let diff = TextDiff::from_lines(&old, &new).unified_diff().header(&from, &to).to_string();
+    problem.with("content", new).with("diff", diff)
 }
 
 fn holds_json(holds: &[Hold]) -> Value {

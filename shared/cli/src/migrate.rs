@@ -1,6 +1,5 @@
 //! `roster migrate`: an old table, one column a field, as files of the catalogue, with a proof that nothing is lost.
 
-mod file;
 mod found;
 mod report;
 mod row;
@@ -14,6 +13,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use roster_core::document::{Document, Problem};
+use roster_core::file;
 use roster_core::meta::Capability;
 use roster_core::validate::{self, Proposal, SourcedModel};
 use serde_json::Value;
@@ -348,7 +348,7 @@ impl Migration<'_> {
 fn plan<'a>(row: &'a Row, rules: &Rules, out: &Path) -> Result<Planned<'a>, Vec<String>> {
     let (model, fields) = row::model(row, rules)?;
     let path = file::path(&model);
-    let text = file::text(&model).map_err(|error| vec![error.to_string()])?;
+    let text = file::text(&model, &path).map_err(|error| vec![error.to_string()])?;
     let sourced = validate::read_model(&path, text.as_bytes())
         .map_err(|problems| problems.into_iter().map(|problem| in_document(&problem)).collect::<Vec<String>>())?;
     let target = out.join(path.strip_prefix("catalog/").unwrap_or(&path));

@@ -12,6 +12,7 @@ pub mod command;
 pub mod decimal;
 pub mod diff;
 pub mod document;
+pub mod file;
 pub mod guard;
 pub mod lifecycle;
 pub mod meta;

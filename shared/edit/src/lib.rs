@@ -17,7 +17,7 @@ use roster_core::propose::{Asked, Before, propose};
 use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
 use roster_core::tree::{Missing, Nodes};
 use roster_core::validate::{Proposal, SourcedModel};
-use roster_core::{ModelId, Policy, Problem};
+use roster_core::{Model, ModelId, Policy, Problem};
 use roster_store::edits::{Answer, Begun, IdempotencyKey};
 use roster_store::models::RecordWrite;
 use roster_store::{Manifest, PolicyCache, Publication, Store, StoreError};
@@ -122,8 +122,8 @@ pub enum Refusal {
         message: String,
     },
     /// A file of the repository answers for the model.
-    #[error("the model is managed by {}", .0.path)]
-    ManagedByGit(Box<GitOrigin>),
+    #[error("the model is managed by {}", .0.origin.path)]
+    ManagedByGit(Box<ManagedByGit>),
     /// The model is not what the caller believes it to be.
     #[error("the model changed meanwhile")]
     Changed,
@@ -145,6 +145,17 @@ pub enum Refusal {
     /// What is published cannot be read.
     #[error(transparent)]
     Catalogue(#[from] EditError),
+}
+
+/// What to change in the repository instead.
+#[derive(Clone, Debug)]
+pub struct ManagedByGit {
+    /// The file, and the change that brought it to what it is.
+    pub origin: GitOrigin,
+    /// What the model is.
+    pub before: Model,
+    /// What it would be.
+    pub after: Model,
 }
 
 /// A try that came to an end, or must be made again.
@@ -258,16 +269,18 @@ impl Editor {
             Target::New | Target::CopyOf(_) => new_id.and_then(record_of),
         };
         if let Target::Existing(_) = edit.target
-            && let Some(record) = existing
+            && existing.is_some_and(|record| !(edit.precondition)(record, policy))
         {
-            if let Origin::Git(origin) = &record.origin {
-                return Err(Refusal::ManagedByGit(Box::new(origin.clone())));
-            }
-            if !(edit.precondition)(record, policy) {
-                return Err(Refusal::Changed);
-            }
+            return Err(Refusal::Changed);
         }
         let desired = edit.command.desired(existing.map(|record| &record.spec), now).map_err(Refusal::Invalid)?;
+        if let (Target::Existing(_), Some(Record { origin: Origin::Git(origin), spec, tombstone, .. })) =
+            (&edit.target, existing)
+            && (*tombstone || desired.model != *spec)
+        {
+            let (origin, before, after) = (origin.clone(), spec.clone(), desired.model);
+            return Err(Refusal::ManagedByGit(Box::new(ManagedByGit { origin, before, after })));
+        }
         if let (Target::New | Target::CopyOf(_), Some(record)) = (&edit.target, before) {
             let state = match (record.tombstone, record.spec.is_archived) {
                 (true, _) => "a model whose file was removed, which keeps it",

@@ -103,6 +103,25 @@ async fn stack() -> TestStack {
     stack
 }
 
+/// The content that a refusal names is a file that makes the model what was asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_git_owns_is_told_as_the_file_to_commit() {
+    let stack = stack().await;
+    let line = "POST /admin/models/git%2Fone/mark-legacy";
+    let refused = stack.admin(line, &json!({"deprecationNotice": "soon"})).await;
+    assert_eq!(refused.status, 409, "{}", refused.text);
+    let body = refused.json();
+    let diff = body["diff"].as_str().unwrap();
+    assert!(diff.starts_with("--- a/catalog/models/git/one.json\n+++ b/catalog/models/git/one.json\n@@ "), "{diff}");
+    assert!(diff.contains("\n+    \"deprecationNotice\": \"soon\""), "{diff}");
+    stack.repository.write(body["path"].as_str().unwrap(), body["content"].as_str().unwrap());
+    stack.repository.commit("mark one as legacy");
+    assert_eq!(stack.sync().await["state"], "applied");
+    let again = stack.admin(line, &json!({"deprecationNotice": "soon"})).await;
+    assert_eq!(again.status, 200, "what holds already is no change: {}", again.text);
+    stack.close().await;
+}
+
 /// What every endpoint for one model refuses alike.
 async fn refusals(calls: &mut Transcript<'_>, method: &str, rest: &str, body: &Value) {
     calls.call_as(&[], &format!("{method} /admin/models/a%2Fone{rest}"), &[], body.clone()).await;

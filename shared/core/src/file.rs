@@ -2,12 +2,14 @@
 
 use std::io;
 
-use roster_core::Model;
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
+use crate::model::Model;
+
 /// The file of a model, from the root of a repository. An id that begins with the provider does not repeat it.
-pub(crate) fn path(model: &Model) -> String {
+#[must_use]
+pub fn path(model: &Model) -> String {
     let (id, provider) = (&model.id, &model.provider);
     match id.as_str().strip_prefix(provider.as_str()).is_some_and(|rest| rest.starts_with('/')) {
         true => format!("catalog/models/{id}.json"),
@@ -15,8 +17,11 @@ pub(crate) fn path(model: &Model) -> String {
     }
 }
 
-/// The content of that file.
-pub(crate) fn text(model: &Model) -> Result<String, serde_json::Error> {
+/// What a model's file at a path says, in the layout of the others.
+///
+/// # Errors
+/// Whatever `serde_json` says when the model cannot be written as JSON.
+pub fn text(model: &Model, path: &str) -> Result<String, serde_json::Error> {
     #[derive(Serialize)]
     struct File<'a> {
         #[serde(rename = "$schema")]
@@ -24,7 +29,7 @@ pub(crate) fn text(model: &Model) -> Result<String, serde_json::Error> {
         #[serde(flatten)]
         model: &'a Model,
     }
-    let above = "../".repeat(path(model).matches('/').count() - 1);
+    let above = "../".repeat(path.matches('/').count().saturating_sub(1));
     let file = File { schema: format!("{above}schema/model.schema.json"), model };
     let mut bytes = Vec::new();
     file.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, Layout::default()))?;
@@ -97,12 +102,12 @@ impl Formatter for Layout {
 }
 
 #[cfg(test)]
+#[cfg(feature = "schema")]
 mod tests {
     use std::path::Path;
 
-    use roster_core::validate::read_model;
-
     use super::*;
+    use crate::validate::read_model;
 
     /// The lines of a file in any order: free metadata is sorted when it is written.
     fn lines(text: &str) -> Vec<&str> {
@@ -124,7 +129,7 @@ mod tests {
             let bytes = std::fs::read(catalog.join("models").join(name).with_added_extension("json")).unwrap();
             let model = read_model(&format!("catalog/models/{name}.json"), &bytes).unwrap().model;
             assert_eq!(path(&model), format!("catalog/models/{name}.json"));
-            let written = text(&model).unwrap();
+            let written = text(&model, &path(&model)).unwrap();
             assert_eq!(lines(&written), lines(std::str::from_utf8(&bytes).unwrap()), "{name}");
             assert_eq!(read_model(&path(&model), written.as_bytes()).unwrap().model, model);
         }
@@ -149,7 +154,7 @@ mod tests {
   }
 }
 ";
-        let text = text(&model).unwrap();
+        let text = text(&model, path).unwrap();
         assert!(text.ends_with(expected), "{text}");
     }
 }
