@@ -48,6 +48,7 @@ pub struct TestStack {
     pub repository: TestRepository,
     endpoint: String,
     models_table: String,
+    published_table: String,
     hosts: Vec<Arc<dyn Host>>,
     stack: Stack,
     client: reqwest::Client,
@@ -91,7 +92,9 @@ impl TestStack {
         let dynamodb = DynamoDb::memory().expect("an embedded DynamoDB");
         let store = dynamodb.store(&template).await.expect("the tables");
         let hosts = hosts(&template, &store);
-        let (endpoint, models_table) = (dynamodb.endpoint().to_owned(), template.table_names.models.clone());
+        let endpoint = dynamodb.endpoint().to_owned();
+        let (models_table, published_table) =
+            (template.table_names.models.clone(), template.table_names.published.clone());
         let options = StackOptions {
             dynamodb,
             hosts: Hosts::new(hosts.clone()),
@@ -101,7 +104,16 @@ impl TestStack {
             directory: None,
         };
         let stack = Stack::start(options).await.expect("a stack");
-        Self { store, repository, endpoint, models_table, hosts, stack, client: reqwest::Client::new() }
+        Self {
+            store,
+            repository,
+            endpoint,
+            models_table,
+            published_table,
+            hosts,
+            stack,
+            client: reqwest::Client::new(),
+        }
     }
 
     /// Where the gateway answers.
@@ -137,10 +149,44 @@ impl TestStack {
         by_hand(&self.endpoint, "UpdateItem", &update).await;
     }
 
+    /// Empties the published table, as a loss does.
+    pub async fn lose_published(&self) {
+        let table = &self.published_table;
+        let all = by_hand(&self.endpoint, "Scan", &json!({"TableName": table, "ProjectionExpression": "pk"})).await;
+        for item in all["Items"].as_array().expect("items") {
+            by_hand(&self.endpoint, "DeleteItem", &json!({"TableName": table, "Key": {"pk": item["pk"]}})).await;
+        }
+    }
+
     /// Removes a record as somebody with a console would.
     pub async fn remove_record(&self, id: &str) {
         let body = json!({"TableName": self.models_table, "Key": record_key(id)});
         by_hand(&self.endpoint, "DeleteItem", &body).await;
+    }
+
+    /// The list of models as a fresh instance of the functions answers it.
+    pub async fn beside(stack: &Self) -> Answer {
+        let template = Template::load(&LocalValues {
+            parameters: BTreeMap::from([("RepositoryUrl".to_owned(), ".".to_owned())]),
+            environment: BTreeMap::new(),
+        })
+        .expect("the template");
+        let fresh = hosts(&template, &stack.store);
+        let request = roster_http::Request {
+            method: "GET".parse().expect("a method"),
+            path: "/v1/models".to_owned(),
+            path_parameters: BTreeMap::new(),
+            query: Vec::new(),
+            headers: reqwest::header::HeaderMap::new(),
+            body: Default::default(),
+            source_ip: None,
+            caller: roster_http::Caller::default(),
+            request_id: "test".to_owned(),
+            now: Timestamp::now(),
+        };
+        let reply = roster_http::answer(&*fresh[0], "list-models", request, &roster_http::Cors::default()).await;
+        let text = String::from_utf8_lossy(&reply.body).into_owned();
+        Answer { status: reply.status.as_u16(), headers: BTreeMap::new(), text }
     }
 
     /// Sends a request: `"GET /v1/models"`, a token or an empty text, more headers, and a body where there is one.

@@ -9,5 +9,5 @@ use crate::write;
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     let body = Body::read(&request)?;
-    write::change(app, &request, &body, Command::Edit(body.keys()), "as asked").await
+    write::change(app, &request, &body, Command::Edit(body.keys()), "edited").await
 }

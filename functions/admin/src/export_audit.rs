@@ -30,7 +30,7 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     let limit = query.number("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
     let format = format.unwrap_or(Format::JsonLines);
     let is_first = request.query.iter().all(|(name, _)| name != "cursor");
-    let timeline = Timeline::read(query, &request, Order::OldestFirst)?;
+    let timeline = Timeline::read(query, &request, Order::OldestFirst, true)?;
     let (mut text, media_type, name) = match format {
         Format::JsonLines => (String::new(), "application/jsonl", "audit.jsonl"),
         // Pages after the first are meant to be put behind it.

@@ -48,7 +48,7 @@ impl App {
     pub fn new(env: &Env, store: Store) -> Result<Arc<Self>, EnvError> {
         Ok(Arc::new(Self {
             // An admin sees a change as soon as it is made.
-            reader: Reader::new(store.clone(), Duration::ZERO),
+            reader: Reader::new(store.clone(), Duration::ZERO).strongly_consistent(),
             editor: Editor::new(store.clone()),
             gate: Gate::from_env(env)?.with_limits(env, store.clone())?,
             policies: PolicyCache::default(),
@@ -68,8 +68,8 @@ impl App {
 impl Gatekeeper for App {
     fn admit<'a>(&'a self, access: Access, request: &'a Request) -> HandlerFuture<'a, Result<Admission, Problem>> {
         Box::pin(async move {
-            let policy = self.policies.current(&self.store).await.map_err(unavailable)?;
-            self.gate.admit(access, request, &policy).await
+            let policy = async { self.policies.current(&self.store).await.map_err(unavailable) };
+            self.gate.admit(access, request, policy).await
         })
     }
 }

@@ -16,7 +16,7 @@ const MAX_BYTES: usize = 1024 * 1024;
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     let mut query = Query::of(&request);
     let limit = query.number("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
-    let timeline = Timeline::read(query, &request, Order::NewestFirst)?;
+    let timeline = Timeline::read(query, &request, Order::NewestFirst, true)?;
     let (mut entries, mut bytes) = (Vec::new(), 0);
     let next_cursor = timeline.visit(app, limit, |entry| {
         let entry = json!(entry);

@@ -8,6 +8,8 @@ use crate::{App, unavailable, write};
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
+/// What the entries of an answer may take, in bytes: the last one may go over it.
+const MAX_BYTES: usize = 1024 * 1024;
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     let mut query = Query::of(&request);
@@ -18,10 +20,17 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     let id = write::model_id(&request)?;
     let mut entries = app.store.history(&id, cursor, limit + 1).await.map_err(unavailable)?;
     if entries.is_empty() && cursor.is_none() && app.store.records([&id]).await.map_err(unavailable)?.is_empty() {
-        return Err(Problem::not_found(format!("no model has the id \"{id}\"")).with("model_id", id.as_str()));
+        return Err(write::absent(app, &id, request.now).await);
     }
-    let has_next = entries.len() > limit;
-    entries.truncate(limit);
+    let mut bytes = 0;
+    let fits = entries.iter().take(limit).take_while(|entry| {
+        let fits = bytes < MAX_BYTES;
+        bytes += json!(entry).to_string().len();
+        fits
+    });
+    let shown = fits.count();
+    let has_next = entries.len() > shown;
+    entries.truncate(shown);
     let next = entries.last().filter(|_| has_next).map(|last| last.seq.to_string());
     let data = json!({"entries": entries, "nextCursor": next});
     let message = format!("history of model {id}, newest first");

@@ -15,7 +15,7 @@ const MAX_ENTRIES: usize = 50_000;
 const CALL: (usize, usize) = (1_000, 100);
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
-    let timeline = Timeline::read(Query::of(&request), &request, Order::OldestFirst)?;
+    let timeline = Timeline::read(Query::of(&request), &request, Order::OldestFirst, false)?;
     let mut report = ReportBuilder::default();
     let (mut position, mut counted) = (None, 0);
     loop {
@@ -32,7 +32,12 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
             return Err(too_much(detail));
         }
     }
-    let existing = app.store.history_exists(report.candidates()).await.map_err(unavailable)?;
+    let candidates = report.candidates();
+    // Entries that a filter leaves out are not missing.
+    let existing = match timeline.shows_whole_histories() {
+        true => app.store.history_exists(candidates).await.map_err(unavailable)?,
+        false => candidates.into_iter().collect(),
+    };
     let data = json!({
         "from": timeline.range.from,
         "to": timeline.range.to,

@@ -21,6 +21,8 @@ const MAX_DAYS: i64 = 400;
 const DEFAULT_DAYS: i64 = 30;
 /// Days that one call to the table looks at, each with a query of its own.
 const DAYS_A_CALL: usize = 31;
+/// Entries of one call to the table: an answer may end before it has used them all.
+const ENTRIES_A_CALL: usize = 200;
 /// Entries that one answer looks at: filters that take few do not make it wait for long.
 const MAX_LOOKED_AT: usize = 5_000;
 /// No cursor of ours is longer.
@@ -51,7 +53,12 @@ impl Timeline {
     ///
     /// # Errors
     /// 400 with every parameter that is unknown or cannot be used.
-    pub(crate) fn read(mut query: Query<'_>, request: &Request, order: Order) -> Result<Self, Problem> {
+    pub(crate) fn read(
+        mut query: Query<'_>,
+        request: &Request,
+        order: Order,
+        has_pages: bool,
+    ) -> Result<Self, Problem> {
         let mut filter = Filter {
             model: query.one("model", ModelId::parse),
             actor: query.text("actor").map(str::to_owned),
@@ -66,7 +73,10 @@ impl Timeline {
             "recent" | "critical" => Ok(view),
             _ => Err(format!("\"{view}\" is no view: there are recent and critical")),
         });
-        let cursor = query.one("cursor", |text| decode(text).ok_or("is no cursor of the audit"));
+        let cursor = match has_pages {
+            true => query.one("cursor", |text| decode(text).ok_or("is no cursor of the audit")),
+            false => None,
+        };
         query.finish()?;
         if view == Some("critical") {
             filter.severity = Some(Severity::Critical);
@@ -76,20 +86,21 @@ impl Timeline {
             if other != key {
                 return Err(Problem::bad_parameter("cursor", "the cursor was made for other filters"));
             }
+            check_range(from, to)?;
             return Ok(Self { filter, range: AuditRange { from, to, order }, position: Some(position), key });
         }
         // A commit's clock may be ahead of ours.
         let to = to.unwrap_or_else(|| later(request.now, 1));
         let days = if view == Some("recent") { 2 } else { DEFAULT_DAYS + 1 };
         let from = from.unwrap_or_else(|| later(to, -days));
-        if from >= to {
-            return Err(Problem::bad_parameter("from", format!("from {from} is not before to {to}")));
-        }
-        if later(from, MAX_DAYS + 1) < to {
-            let detail = format!("from {from} to {to} is more than {MAX_DAYS} days: ask for a shorter stretch");
-            return Err(Problem::bad_parameter("from", detail));
-        }
+        check_range(from, to)?;
         Ok(Self { filter, range: AuditRange { from, to, order }, position: None, key })
+    }
+
+    /// Whether every entry of the models that are shown is asked for.
+    pub(crate) fn shows_whole_histories(&self) -> bool {
+        let Filter { actor, operation, severity, source, .. } = &self.filter;
+        actor.is_none() && operation.is_none() && severity.is_none() && source.is_none()
     }
 
     /// Hands over the next entries that are asked for, at most `limit`, for as long as `goes_on` says so, and answers
@@ -105,7 +116,8 @@ impl Timeline {
     ) -> Result<Option<String>, Problem> {
         let (mut position, mut found, mut looked_at) = (self.position.clone(), 0, 0);
         loop {
-            let page = app.store.audit_page(&self.range, position.as_ref(), limit - found, DAYS_A_CALL).await;
+            let wanted = ENTRIES_A_CALL.min(limit - found);
+            let page = app.store.audit_page(&self.range, position.as_ref(), wanted, DAYS_A_CALL).await;
             let page = page.map_err(unavailable)?;
             for entry in page.entries.iter().filter(|entry| self.filter.takes(entry)) {
                 found += 1;
@@ -126,6 +138,18 @@ impl Timeline {
         // Strings and times always encode.
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
     }
+}
+
+/// A cursor is not signed, so what it brings is checked as what a client brings.
+fn check_range(from: Timestamp, to: Timestamp) -> Result<(), Problem> {
+    if from >= to {
+        return Err(Problem::bad_parameter("from", format!("from {from} is not before to {to}")));
+    }
+    if later(from, MAX_DAYS + 1) < to {
+        let detail = format!("from {from} to {to} is more than {MAX_DAYS} days: ask for a shorter stretch");
+        return Err(Problem::bad_parameter("from", detail));
+    }
+    Ok(())
 }
 
 fn decode(text: &str) -> Option<Token> {

@@ -1,16 +1,18 @@
 //! From a command to its answer: what every endpoint that changes something does.
 
-use http::header::{ETAG, LOCATION, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
+use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use roster_core::audit::{AuditEvent, EventKind};
-use roster_core::command::Command;
+use roster_core::command::{self, Command};
 use roster_core::guard::Hold;
 use roster_core::record::Record;
 use roster_core::{ModelId, Policy, file};
 use roster_edit::{Done, Edit, ManagedByGit, Refusal, Target};
 use roster_http::fingerprint::fingerprint;
 use roster_http::{ETag, Problem, Query, Reply, Request, Role};
+use roster_store::StoreError;
 use roster_store::edits::{Answer, IdempotencyKey};
 use serde_json::{Value, json};
 use similar::TextDiff;
@@ -45,6 +47,19 @@ pub(crate) fn model_id(request: &Request) -> Result<ModelId, Problem> {
     ModelId::parse(request.path_parameter("id")).map_err(|error| Problem::not_found(error.to_string()))
 }
 
+/// 404 for a model that has no record.
+pub(crate) async fn absent(app: &App, id: &ModelId, now: Timestamp) -> Problem {
+    match app.reader.current(now).await {
+        Ok(served) => no_such_model(id, served.snapshot.get(id.as_str()).map(|view| &view.id)),
+        Err(error) => unavailable(error),
+    }
+}
+
+fn no_such_model(id: &ModelId, alias_of: Option<&ModelId>) -> Problem {
+    let hint = alias_of.map(|other| format!(": it is another name of {other}, use that id")).unwrap_or_default();
+    Problem::not_found(format!("no model has the id \"{id}\"{hint}")).with("model_id", id.as_str())
+}
+
 /// A change of the model that the path names.
 pub(crate) async fn change(
     app: &App,
@@ -65,6 +80,9 @@ pub(crate) async fn make(app: &App, request: &Request, asked: Asked<'_>) -> Resu
     if approves && !request.caller.roles.contains(&Role::SuperAdmin) {
         return Err(Problem::forbidden("approve is for the role super_admin"));
     }
+    if approves && asked.reason.trim().is_empty() {
+        return Err(invalid(&[command::problem("/reason", "approving of what the guard holds needs a reason")]));
+    }
     let subject = request.caller.subject.as_deref().filter(|subject| !subject.is_empty());
     let actor = subject.ok_or_else(|| Problem::forbidden("a change needs a token that names its subject"))?;
     let is_believed = |record: &Record, policy: &Policy| {
@@ -83,8 +101,8 @@ pub(crate) async fn make(app: &App, request: &Request, asked: Asked<'_>) -> Resu
         precondition: &is_believed,
     };
     let respond = |outcome: &Done<'_>| answer(outcome, done, status, request);
-    let event = |kind, message: String, holds: &[Hold]| AuditEvent {
-        kind,
+    let refused = |message: String, holds: &[Hold]| AuditEvent {
+        kind: EventKind::WriteRefused,
         at: request.now,
         actor: actor.to_owned(),
         source: "api".to_owned(),
@@ -97,21 +115,33 @@ pub(crate) async fn make(app: &App, request: &Request, asked: Asked<'_>) -> Resu
         holds: holds.to_vec(),
     };
     match app.editor.apply(&edit, &respond).await {
-        Ok(answered) => {
-            if !answered.approved.is_empty() {
-                let message = format!("approved with the change: {reason}");
-                tell(app, &event(EventKind::Approved, message, &answered.approved)).await;
-            }
-            Ok(reply(&answered.answer, answered.is_replayed))
-        }
+        Ok(answered) => Ok(reply(&answered.answer, answered.is_replayed)),
         Err(refusal) => {
             match &refusal {
-                Refusal::Held(holds) => tell(app, &event(EventKind::WriteRefused, refusal.to_string(), holds)).await,
-                Refusal::ManagedByGit(_) => tell(app, &event(EventKind::WriteRefused, refusal.to_string(), &[])).await,
+                Refusal::Held(holds) => tell(app, &refused(refusal.to_string(), holds)).await,
+                Refusal::ManagedByGit(_) => tell(app, &refused(refusal.to_string(), &[])).await,
                 _ => {}
             }
-            Err(problem(refusal))
+            refuse(app, &edit, refusal, request).await
         }
+    }
+}
+
+/// A refusal as the answer to its request; under an idempotency key it stays the answer.
+async fn refuse(app: &App, edit: &Edit<'_>, refusal: Refusal, request: &Request) -> Result<Reply, Problem> {
+    let is_final = !matches!(
+        refusal,
+        Refusal::KeyReused | Refusal::Busy | Refusal::Impossible | Refusal::Store(_) | Refusal::Catalogue(_)
+    );
+    let problem = problem(refusal);
+    let Some(key) = edit.key.as_ref().filter(|_| is_final) else { return Err(problem) };
+    let shown = problem.clone().into_reply(&request.request_id);
+    let body = String::from_utf8_lossy(&shown.body).into_owned();
+    let kept = Answer { status: shown.status.as_u16(), etag: String::new(), body };
+    match app.store.put_answer(key, &kept, request.now).await {
+        // The same request was answered meanwhile: the next repetition gets that answer.
+        Ok(()) | Err(StoreError::Conflict(_)) => Err(problem),
+        Err(error) => Err(unavailable(error)),
     }
 }
 
@@ -143,7 +173,12 @@ fn answer(outcome: &Done<'_>, done: &str, status: StatusCode, request: &Request)
 fn reply(answer: &Answer, is_replayed: bool) -> Reply {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     let mut reply = Reply::json(status, answer.body.clone());
-    reply.headers.extend(HeaderValue::try_from(&answer.etag).ok().map(|etag| (ETAG, etag)));
+    if !status.is_success() {
+        reply = reply.with_header(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    }
+    if !answer.etag.is_empty() {
+        reply.headers.extend(HeaderValue::try_from(&answer.etag).ok().map(|etag| (ETAG, etag)));
+    }
     if status == StatusCode::CREATED
         && let Ok(body) = serde_json::from_str::<Value>(&answer.body)
         && let Some(id) = body["data"]["model"]["id"].as_str()
@@ -197,7 +232,7 @@ fn problem(refusal: Refusal) -> Problem {
         }
         Refusal::Invalid(problems) => invalid(&problems),
         Refusal::Held(holds) => {
-            let detail = format!("{detail}; a super_admin may repeat it with approve=true");
+            let detail = format!("{detail}; a super_admin may repeat it with ?approve=true and a reason");
             conflict("held-by-policy", "Held by policy", detail).with("holds", holds_json(&holds))
         }
         Refusal::KeyReused => {
@@ -206,6 +241,10 @@ fn problem(refusal: Refusal) -> Problem {
         }
         Refusal::Busy => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy", format!("{detail}: try again"))
             .with_header(RETRY_AFTER, HeaderValue::from_static("1")),
+        Refusal::Impossible => {
+            tracing::error!(detail);
+            Problem::internal()
+        }
         Refusal::Store(error) => unavailable(error),
         Refusal::Catalogue(error) => {
             tracing::error!(%error, "the published catalogue cannot be read");

@@ -89,8 +89,8 @@ impl App {
 impl Gatekeeper for App {
     fn admit<'a>(&'a self, access: Access, request: &'a Request) -> HandlerFuture<'a, Result<Admission, Problem>> {
         Box::pin(async move {
-            let policy = self.policies.current(&self.store).await.map_err(unavailable)?;
-            self.gate.admit(access, request, &policy).await
+            let policy = async { self.policies.current(&self.store).await.map_err(unavailable) };
+            self.gate.admit(access, request, policy).await
         })
     }
 }

@@ -11,7 +11,13 @@ use crate::App;
 /// Runs once; a run that finds another one at work leaves it the work.
 pub(crate) async fn handle(app: &App, _event: Value) -> Result<Value, EventError> {
     let fail = |error: &dyn std::fmt::Display| EventError(error.to_string());
-    let reconciler = app.reconciler().await.map_err(|error| fail(&error))?;
+    let reconciler = match app.reconciler().await {
+        Ok(reconciler) => reconciler,
+        Err(error) => {
+            tell(app, &error.to_string()).await;
+            return Err(fail(&error));
+        }
+    };
     let options = Options::follow(&app.branch);
     let run = reconciler.run(&options, |at, of, commit| {
         let (state, commit, revision) = (commit.state.name(), commit.commit.as_str(), commit.revision);
@@ -21,7 +27,7 @@ pub(crate) async fn handle(app: &App, _event: Value) -> Result<Value, EventError
         Ok(report) => serde_json::to_value(report).map_err(|error| fail(&error)),
         Err(SyncError::Busy) => Ok(json!({"state": "busy"})),
         Err(error) => {
-            tell(app, &error.to_string()).await;
+            tell(app, &error.told()).await;
             Err(fail(&error))
         }
     }

@@ -72,8 +72,8 @@ impl App {
 impl Gatekeeper for App {
     fn admit<'a>(&'a self, access: Access, request: &'a Request) -> HandlerFuture<'a, Result<Admission, Problem>> {
         Box::pin(async move {
-            let policy = self.catalogue(request.now).await?.snapshot.policy.clone();
-            self.gate.admit(access, request, &policy).await
+            let policy = async { Ok(self.catalogue(request.now).await?.snapshot.policy.clone()) };
+            self.gate.admit(access, request, policy).await
         })
     }
 }

@@ -3,13 +3,14 @@
 use http::HeaderValue;
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
-use roster_core::tier::AccessStatus;
+use roster_core::tier::{AccessStatus, Tier};
 use roster_http::{Caller, Problem, Query, Reply, Request};
+use roster_store::reader::Snapshot;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::App;
-use crate::catalogue::tier_of;
+use crate::catalogue::{source_headers, tier_of};
 use crate::lookup;
 
 #[derive(Deserialize)]
@@ -21,10 +22,18 @@ struct Body {
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     Query::of(&request).finish()?;
     let Body { model: name } = request.json()?;
-    let served = app.catalogue(request.now).await?;
+    let reading = app.reading(&request, None).await?;
+    let headers = source_headers(reading.source);
+    let reply = resolve(&name, &reading.snapshot, tier_of(&request.caller, &reading.snapshot));
+    match reply {
+        Ok(reply) => Ok(reply.with_headers(headers)),
+        Err(problem) => Err(problem.with_headers(headers)),
+    }
+}
+
+fn resolve(name: &str, snapshot: &Snapshot, tier: Tier) -> Result<Reply, Problem> {
     // An archived model is used by nobody, admins included.
-    let view = lookup::find(&served.snapshot, &name, &Caller::default())?;
-    let tier = tier_of(&request.caller, &served.snapshot);
+    let view = lookup::find(snapshot, name, &Caller::default())?;
     let access = view.access(tier);
     if access != AccessStatus::Allowed {
         let detail = match access {
@@ -51,7 +60,7 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
         "is_legacy": view.is_legacy,
         "replacement_model_id": view.replacement,
         "sunset_date": view.sunset,
-        "revision": served.snapshot.revision,
+        "revision": snapshot.revision,
     });
     let reply = Reply::json(StatusCode::OK, body.to_string());
     Ok(reply.with_header(CACHE_CONTROL, HeaderValue::from_static("no-store")))

@@ -73,7 +73,8 @@ impl Stack {
         next.fresh.into_iter().for_each(|(id, node)| self.nodes.insert(id, node));
         let revision = self.live.as_ref().map_or(1, |live| live.revision + 1);
         let commit = Some(format!("{revision:040}"));
-        let manifest = Manifest { revision, commit, roots: next.roots, policy: None, published_at: self.now };
+        let manifest =
+            Manifest { revision, commit, roots: next.roots, api_models: 0, policy: None, published_at: self.now };
         let lease = self.store.acquire_lease("test", self.now, Duration::from_secs(60)).await.unwrap().unwrap();
         let publication = roster_store::Publication {
             previous: self.live.as_ref(),

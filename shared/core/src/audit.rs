@@ -159,11 +159,11 @@ impl AuditEntry {
         }
     }
 
-    /// When it was decided.
+    /// When it was applied or happened, by our own clock.
     #[must_use]
     pub fn at(&self) -> Timestamp {
         match self {
-            Self::Change(entry) => entry.change.at,
+            Self::Change(entry) => entry.change.applied_at,
             Self::Event(event) => event.at,
         }
     }
@@ -353,6 +353,8 @@ impl Serialize for AuditEntry {
             r#type: &'static str,
             id: String,
             at: Timestamp,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            decided_at: Option<Timestamp>,
             severity: Severity,
             operations: Operations<'e>,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -376,6 +378,10 @@ impl Serialize for AuditEntry {
             r#type: self.kind(),
             id: self.id(),
             at: self.at(),
+            decided_at: match self {
+                Self::Change(entry) => Some(entry.change.at),
+                Self::Event(_) => None,
+            },
             severity: self.severity(),
             operations: match self {
                 Self::Change(entry) => Operations::Change(&entry.change.operations),
@@ -449,7 +455,7 @@ pub(crate) mod tests {
             "modelId": "m", "seq": seq, "changes": changes,
             "change": {
                 "operations": operations, "actor": "Ada <ada@example.com>", "reason": "cheaper (#7)", "source": "git",
-                "at": "2026-11-21T10:00:00Z", "commit": "c0ffee", "pullRequest": 7, "revision": 3, "correlationId": "run",
+                "at": "2026-11-21T09:00:00Z", "appliedAt": "2026-11-21T10:00:00Z", "commit": "c0ffee", "pullRequest": 7, "revision": 3, "correlationId": "run",
             },
         }))
         .unwrap()

@@ -162,10 +162,10 @@ impl<'a> Catalogue<'a> {
         found.map(|text| read::<Published>(id, &text).map(|published| published.spec)).transpose()
     }
 
-    /// Whether a model had this id whose file is gone: the id stays its own.
+    /// Whether a model had this id, letter case aside, whose file is gone: the id stays its own.
     #[must_use]
-    pub fn is_removed(&self, id: &str) -> bool {
-        self.noting(self.nodes.lookup(&self.roots.tombstones, id)).flatten().is_some()
+    pub fn is_removed(&self, folded: &str) -> bool {
+        self.noting(self.nodes.lookup(&self.roots.index, &removed_key(folded))).flatten().is_some()
     }
 
     /// Who holds a name, letter case aside.
@@ -196,6 +196,10 @@ fn read<T: serde::de::DeserializeOwned>(key: &str, text: &str) -> Result<T, Corr
 
 fn name_key(folded: &str) -> String {
     format!("name\t{folded}")
+}
+
+fn removed_key(folded: &str) -> String {
+    format!("removed\t{folded}")
 }
 
 fn replacement_key(replacement: &str, id: &str) -> String {
@@ -240,7 +244,7 @@ pub fn edit(nodes: &Nodes, roots: &Roots, changes: &BTreeMap<ModelId, Change<'_>
     let mut tombstones = Edits::new();
     let mut index = Edits::new();
     let catalogue = Catalogue::new(nodes, roots);
-    let mut unmoved = BTreeSet::new();
+    let (mut unmoved, mut returning) = (BTreeSet::new(), BTreeSet::new());
     for (id, change) in changes {
         if let Some(before) = catalogue.model(id.as_str())? {
             if let Change::Present { model, in_place: true, .. } = change
@@ -250,6 +254,8 @@ pub fn edit(nodes: &Nodes, roots: &Roots, changes: &BTreeMap<ModelId, Change<'_>
                 continue;
             }
             index.extend(index_entries(&before, None)?.into_iter().map(|(key, _)| (key, None)));
+        } else if catalogue.is_removed(&id.folded()) {
+            returning.insert(id);
         }
     }
     catalogue.complete()?;
@@ -262,10 +268,14 @@ pub fn edit(nodes: &Nodes, roots: &Roots, changes: &BTreeMap<ModelId, Change<'_>
                     continue;
                 }
                 tombstones.insert(key, None);
+                if returning.contains(id) {
+                    index.insert(removed_key(&id.folded()).into(), None);
+                }
                 index.extend(index_entries(model, path.clone())?.into_iter().map(|(key, value)| (key, Some(value))));
             }
             Change::Tombstone(model) => {
                 models.insert(key.clone(), None);
+                index.insert(removed_key(&id.folded()).into(), Some("".into()));
                 tombstones.insert(key, Some(entry(model)?));
             }
         }
@@ -334,7 +344,7 @@ mod tests {
         let rest = models.iter().filter(|model| model.id != models[7].id);
         assert_eq!(next.roots.digest(), digest(rest).unwrap());
         assert_eq!(next.roots.tombstones.count, 1);
-        assert_eq!(next.roots.index.count, 299);
+        assert_eq!(next.roots.index.count, 300, "the id stays reserved");
     }
 
     #[test]

@@ -268,6 +268,7 @@ mod tests {
             reason: String::new(),
             source: "git".to_owned(),
             at,
+            applied_at: at,
             commit: None,
             pull_request: None,
             revision: 1,

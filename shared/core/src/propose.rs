@@ -1,7 +1,7 @@
 //! From what is asked for to what would be done: validate, plan, guard. The same for a commit, for the plan of a
 //! pull request and for a call of the admin API.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
@@ -48,8 +48,10 @@ pub struct Before<'a> {
     pub roots: &'a Roots,
     /// The policy in force: a change that loosens the guard is itself judged by the old one.
     pub policy: &'a Policy,
-    /// The records of the models that are touched.
+    /// The records of the models that are touched, or all of them.
     pub records: &'a HashMap<ModelId, Record>,
+    /// How many of the published models the API owns: no commit can remove them.
+    pub api_models: u64,
 }
 
 /// Judges what is asked for against what is live.
@@ -58,6 +60,15 @@ pub struct Before<'a> {
 /// [`EditError::Missing`] with the nodes to load before asking again.
 pub fn propose(asked: Asked<'_>, before: Before<'_>, nodes: &Nodes, now: Timestamp) -> Result<Blueprint, EditError> {
     let Asked { proposal, asker, .. } = asked;
+    if let Some(restored) = restored(proposal, before, nodes)? {
+        let mut nodes = nodes.clone();
+        restored.fresh.iter().for_each(|(id, node)| nodes.insert(*id, node.clone()));
+        let mut blueprint = propose(asked, Before { roots: &restored.roots, ..before }, &nodes, now)?;
+        if let Some(next) = &mut blueprint.next {
+            next.fresh.extend(restored.fresh);
+        }
+        return Ok(blueprint);
+    }
     let problems = problems(asked, before.roots, nodes)?;
     if !problems.is_empty() {
         return Ok(Blueprint { problems, plan: Plan::default(), holds: Vec::new(), next: None });
@@ -90,22 +101,36 @@ pub fn propose(asked: Asked<'_>, before: Before<'_>, nodes: &Nodes, now: Timesta
             (None, None) => None,
         };
     }
-    if before.roots.models.count == 0 {
-        // Nothing is published, which may be a loss: what the API owns is published again with the rest.
-        for (id, record) in before.records.iter().filter(|(_, record)| matches!(record.origin, Origin::Api(_))) {
-            let again = Change::Present { model: &record.spec, path: None, in_place: false };
-            changes.entry(id.clone()).or_insert(again);
-        }
-    }
     let next = catalogue::edit(nodes, before.roots, &changes)?;
     let plan = Plan { steps: steps.into_values().collect() };
     let holds = guard::holds(
         &plan,
-        Live { models: before.roots.models.count, policy_changes: asked.policy_changes },
+        Live {
+            models: before.roots.models.count.saturating_sub(before.api_models),
+            policy_changes: asked.policy_changes,
+        },
         before.policy,
         now,
     );
     Ok(Blueprint { problems, plan, holds, next: Some(next) })
+}
+
+/// The trees with every model that the API owns, where the records know of some that are not published: what was
+/// published may have been lost. `None` when all of them are there.
+fn restored(proposal: &Proposal, before: Before<'_>, nodes: &Nodes) -> Result<Option<NextRoots>, EditError> {
+    let present: BTreeSet<&ModelId> = proposal.present.iter().map(|sourced| &sourced.model.id).collect();
+    let owned = before
+        .records
+        .iter()
+        .filter(|(id, record)| matches!(record.origin, Origin::Api(_)) && !record.tombstone && !present.contains(id));
+    let changes: BTreeMap<ModelId, Change<'_>> = owned
+        .map(|(id, record)| (id.clone(), Change::Present { model: &record.spec, path: None, in_place: false }))
+        .collect();
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    let next = catalogue::edit(nodes, before.roots, &changes)?;
+    Ok((next.roots != *before.roots).then_some(next))
 }
 
 /// Every mistake, in single files and across models.

@@ -48,8 +48,10 @@ pub struct ChangeNote {
     pub reason: String,
     /// Which way it came: `git`, `api` or `clock`.
     pub source: String,
-    /// When it was decided: a commit's time, or the request's.
+    /// When it was decided: a commit's time, which its author chooses, or the request's.
     pub at: Timestamp,
+    /// When it was applied, by our own clock: what the audit is ordered by.
+    pub applied_at: Timestamp,
     /// The commit, for changes by Git.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
@@ -97,12 +99,11 @@ impl Record {
     /// The record after a step.
     #[must_use]
     pub fn after(old: Option<&Self>, step: &Step, origin: Origin, change: ChangeNote) -> Self {
-        let before = old.and_then(|old| old.archived.clone());
         let is_archived = step.after.is_archived || step.tombstone;
-        let now = || Archival { actor: change.actor.clone(), reason: change.reason.clone(), at: change.at };
-        let archived = match step.operations.contains(&Operation::Archive) {
-            true => Some(now()),
-            false => is_archived.then(|| before.unwrap_or_else(now)),
+        let begins = old.is_none() || step.operations.contains(&Operation::Archive);
+        let archived = match is_archived && begins {
+            true => Some(Archival { actor: change.actor.clone(), reason: change.reason.clone(), at: change.at }),
+            false => old.and_then(|old| old.archived.clone()).filter(|_| is_archived),
         };
         Self {
             spec: step.after.clone(),

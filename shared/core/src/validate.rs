@@ -296,8 +296,9 @@ pub fn problems(proposal: &Proposal, catalogue: &Catalogue<'_>) -> Result<Vec<Pr
         let unchanged =
             |other: &String| !by_id.contains_key(other.as_str()) && !proposal.absent.contains_key(other.as_str());
         for other in catalogue.replaced_by(id.as_str()).into_iter().filter(unchanged) {
-            let message =
-                format!("\"{id}\" is the replacement of \"{other}\": give \"{other}\" another in the same change");
+            let message = format!(
+                "\"{id}\" is the replacement of \"{other}\": give \"{other}\" another first, or in the same change"
+            );
             problems.push(Problem { message, ..at.clone() });
         }
     }

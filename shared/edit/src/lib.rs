@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use roster_core::audit::{AuditEvent, EventKind};
 use roster_core::catalogue::{Catalogue, EditError, NextRoots, Roots};
 use roster_core::command::Command;
 use roster_core::guard::Hold;
@@ -98,8 +99,6 @@ pub struct Answered {
     pub answer: Answer,
     /// Whether it is the one that the same request got before.
     pub is_replayed: bool,
-    /// What the guard would have held, had the caller not approved.
-    pub approved: Vec<Hold>,
 }
 
 /// Why a change is not made. Nothing changed.
@@ -139,6 +138,9 @@ pub enum Refusal {
     /// A sync or other writers were faster all the time.
     #[error("other writers were faster for {} seconds", PATIENCE.as_secs())]
     Busy,
+    /// A new model that needs no step: that cannot be.
+    #[error("a new model needs no step")]
+    Impossible,
     /// The tables do not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -207,11 +209,15 @@ impl Editor {
         let begun = self.store.begin_edit(&ids, edit.key.as_ref(), now).await?;
         if let (Some(key), Some((request, answer))) = (&edit.key, &begun.answered) {
             let answer = answer.clone();
-            let answered = Answered { answer, is_replayed: true, approved: Vec::new() };
+            let answered = Answered { answer, is_replayed: true };
             return if *request == key.request { Ok(Outcome::Answered(answered)) } else { Err(Refusal::KeyReused) };
         }
         if begun.is_locked {
             return Ok(Outcome::Locked);
+        }
+        if begun.head.is_none() {
+            // What was published before may have been lost: what is known of it need not be there any more.
+            known.nodes = Nodes::default();
         }
         let policy = self.policies.of(&self.store, begun.head.as_ref()).await?;
         let judged = self.judge(edit, new_id.as_ref(), &begun, &policy, known, now).await?;
@@ -219,7 +225,7 @@ impl Editor {
         let head_revision = begun.head.as_ref().map_or(0, |head| head.revision);
         let (step, record, revision) = match (&step, before) {
             (None, Some(record)) => (None, record.clone(), head_revision),
-            (None, None) => return Err(Refusal::Invalid(Vec::new())),
+            (None, None) => return Err(Refusal::Impossible),
             (Some(step), before) => {
                 let revision = head_revision + 1;
                 let origin = before.map_or_else(|| Origin::Api(edit.actor.to_owned()), |record| record.origin.clone());
@@ -235,11 +241,14 @@ impl Editor {
             },
             Some(_) => {
                 let write = RecordWrite { read_seq: before.map(|record| record.seq), record };
-                self.publish(&write, begun.head.as_ref(), next, kept, &policy, known, now).await
+                let told = (!holds.is_empty()).then(|| edit.approval(&write.record.spec.id, revision, &holds, now));
+                let publication =
+                    Publishing { previous: begun.head.as_ref(), next, answer: kept, event: told.as_ref() };
+                self.publish(&write, publication, &policy, known, now).await
             }
         };
         match written {
-            Ok(()) => Ok(Outcome::Answered(Answered { answer, is_replayed: false, approved: holds })),
+            Ok(()) => Ok(Outcome::Answered(Answered { answer, is_replayed: false })),
             Err(StoreError::Conflict(_)) => Ok(Outcome::Overtaken),
             Err(error) => Err(error.into()),
         }
@@ -268,9 +277,7 @@ impl Editor {
             Target::Existing(_) => existing,
             Target::New | Target::CopyOf(_) => new_id.and_then(record_of),
         };
-        if let Target::Existing(_) = edit.target
-            && existing.is_some_and(|record| !(edit.precondition)(record, policy))
-        {
+        if existing.is_some_and(|record| !(edit.precondition)(record, policy)) {
             return Err(Refusal::Changed);
         }
         let desired = edit.command.desired(existing.map(|record| &record.spec), now).map_err(Refusal::Invalid)?;
@@ -297,7 +304,7 @@ impl Editor {
         let records: HashMap<ModelId, Record> = before.map(|record| (id, record.clone())).into_iter().collect();
         let asked = Asked { proposal: &proposal, problems: &[], policy_changes: false, asker: Asker::Api };
         let blueprint = loop {
-            let before = Before { roots: &roots, policy, records: &records };
+            let before = Before { roots: &roots, policy, records: &records, api_models: 0 };
             match propose(asked, before, &known.nodes, now) {
                 Ok(blueprint) => break blueprint,
                 Err(EditError::Missing(Missing(ids))) => self.store.load_nodes(&ids, &mut known.nodes).await?,
@@ -314,22 +321,21 @@ impl Editor {
         Ok(Judged { before, step, holds: blueprint.holds, next: blueprint.next })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all of it is one transaction")]
     async fn publish(
         &self,
         write: &RecordWrite,
-        previous: Option<&Manifest>,
-        next: Option<NextRoots>,
-        answer: Option<(&IdempotencyKey, &Answer)>,
+        publishing: Publishing<'_>,
         policy: &Policy,
         known: &mut Known,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let Publishing { previous, next, answer, event } = publishing;
         let Some(next) = next else { return Ok(()) };
         let manifest = Manifest {
             revision: previous.map_or(1, |previous| previous.revision + 1),
             commit: previous.and_then(|previous| previous.commit.clone()),
             roots: next.roots,
+            api_models: previous.map_or(0, |previous| previous.api_models) + u64::from(write.read_seq.is_none()),
             policy: previous.and_then(|previous| previous.policy),
             published_at: now,
         };
@@ -338,7 +344,7 @@ impl Editor {
             i64::try_from(policy.retention.revision_days).unwrap_or(i64::MAX).saturating_mul(86_400);
         let publication =
             Publication { previous, next: &manifest, retention_seconds, half_way: std::collections::BTreeSet::new() };
-        self.store.publish_edit(write, &publication, answer, now).await?;
+        self.store.publish_edit(write, &publication, answer, event, now).await?;
         next.fresh.into_iter().for_each(|(id, node)| known.nodes.insert(id, node));
         if known.nodes.len() > MAX_NODES {
             known.nodes.retain_reachable(&manifest.roots.all());
@@ -361,7 +367,7 @@ impl Editor {
         for (pointer, name) in names.filter(|(_, name)| !is_old(name)) {
             let ask = |catalogue: &Catalogue<'_>| {
                 let holder = catalogue.holder(&name.folded())?.map(|holder| holder.id);
-                Ok((holder, catalogue.is_removed(name.as_str())))
+                Ok((holder, catalogue.is_removed(&name.folded())))
             };
             let message = match self.ask(roots, known, ask).await? {
                 (Some(holder), _) if holder == model.id => continue,
@@ -398,6 +404,14 @@ impl Editor {
             }
         }
     }
+}
+
+/// What is published, and what is kept with it.
+struct Publishing<'p> {
+    previous: Option<&'p Manifest>,
+    next: Option<NextRoots>,
+    answer: Option<(&'p IdempotencyKey, &'p Answer)>,
+    event: Option<&'p AuditEvent>,
 }
 
 /// A change that may be made.
@@ -437,6 +451,23 @@ impl Edit<'_> {
         id.and_then(serde_json::Value::as_str).and_then(|id| ModelId::parse(id).ok())
     }
 
+    /// What the audit is told when the caller approved of what the guard would have held.
+    fn approval(&self, id: &ModelId, revision: u64, holds: &[Hold], now: Timestamp) -> AuditEvent {
+        AuditEvent {
+            kind: EventKind::Approved,
+            at: now,
+            actor: self.actor.to_owned(),
+            source: "api".to_owned(),
+            message: self.reason.to_owned(),
+            model_id: Some(id.clone()),
+            commit: None,
+            pull_request: None,
+            revision: Some(revision),
+            correlation_id: self.correlation_id.to_owned(),
+            holds: holds.to_vec(),
+        }
+    }
+
     fn note(&self, step: &Step, revision: u64, now: Timestamp) -> ChangeNote {
         ChangeNote {
             operations: step.operations.clone(),
@@ -444,6 +475,7 @@ impl Edit<'_> {
             reason: self.reason.to_owned(),
             source: "api".to_owned(),
             at: now,
+            applied_at: now,
             commit: None,
             pull_request: None,
             revision,

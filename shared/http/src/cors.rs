@@ -63,7 +63,8 @@ impl Cors {
             }
         };
         let exposed = HeaderValue::from_static(
-            "Content-Location, ETag, RateLimit, RateLimit-Policy, Retry-After, Warning, X-Roster-Source",
+            "Content-Location, ETag, Idempotent-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, \
+             Warning, X-Next-Cursor, X-Roster-Source",
         );
         reply.with_header(ACCESS_CONTROL_ALLOW_ORIGIN, allowed).with_header(ACCESS_CONTROL_EXPOSE_HEADERS, exposed)
     }

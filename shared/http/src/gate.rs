@@ -3,6 +3,8 @@
 //!
 //! Every function says in its registry whom it is for, so that none can forget to ask.
 
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::WWW_AUTHENTICATE;
@@ -84,7 +86,14 @@ impl Gate {
     /// # Errors
     /// 401 for a bad token or none, 403 for a lacking role, 429 beyond the limit of the caller's tier. The first two
     /// are not counted: they cost little, and would tell strangers how much of a limit is used.
-    pub async fn admit(&self, access: Access, request: &Request, policy: &Policy) -> Result<Admission, Problem> {
+    ///
+    /// `policy` is asked for only once the caller is known to be let in, so that strangers cost no read.
+    pub async fn admit(
+        &self,
+        access: Access,
+        request: &Request,
+        policy: impl Future<Output = Result<Arc<Policy>, Problem>>,
+    ) -> Result<Admission, Problem> {
         if access == Access::Open {
             return Ok(Admission::default());
         }
@@ -93,7 +102,7 @@ impl Gate {
             check_role(&caller, roles, request)?;
         }
         let headers = match &self.limiter {
-            Some(limiter) => limit::hold(limiter, &caller, request, policy).await?,
+            Some(limiter) => limit::hold(limiter, &caller, request, &*policy.await?).await?,
             None => HeaderMap::new(),
         };
         Ok(Admission { caller, headers })

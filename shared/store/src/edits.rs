@@ -6,10 +6,13 @@
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use jiff::Timestamp;
-use roster_core::{ModelId, record::Record};
+use roster_core::ModelId;
+use roster_core::audit::AuditEvent;
+use roster_core::record::Record;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Store, StoreError, call};
+use crate::history::event_item;
 use crate::item::{Builder, Item, ItemReader, key};
 use crate::lease;
 use crate::models::RecordWrite;
@@ -88,7 +91,8 @@ impl Store {
         Ok(begun)
     }
 
-    /// Writes a model and the revision that shows it, if everything is as [`Store::begin_edit`] found it.
+    /// Writes a model and the revision that shows it, and an event that the audit is told of it, if everything is as
+    /// [`Store::begin_edit`] found it.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when it is not: begin again.
@@ -97,6 +101,7 @@ impl Store {
         write: &RecordWrite,
         publication: &Publication<'_>,
         answer: Option<(&IdempotencyKey, &Answer)>,
+        event: Option<&AuditEvent>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut actions = vec![self.unlocked_action(now)?, self.record_action(write)?.0];
@@ -106,6 +111,9 @@ impl Store {
             let unused = Condition { expression: UNUSED, values };
             let item = answer_item(key, answer, now)?;
             actions.push(Action::put("idempotency key", &self.tables.runtime, item, Some(unused))?);
+        }
+        if let Some(event) = event {
+            actions.push(Action::put("event", &self.tables.history, event_item(event)?, None)?);
         }
         self.transact(&actions).await
     }

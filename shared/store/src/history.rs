@@ -81,7 +81,7 @@ impl Store {
 
 fn to_item(entry: &HistoryEntry) -> Result<Item, StoreError> {
     let key = pk(&entry.model_id);
-    let item = indexed(Builder::keyed(&key), entry.change.at, change_key(entry));
+    let item = indexed(Builder::keyed(&key), entry.change.applied_at, change_key(entry));
     packed(item.number("sk", entry.seq), entry, &key)
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn index_key(entry: &AuditEntry) -> String {
 
 /// The index sorts by time; the id and the seq keep entries of one instant apart, and in order.
 fn change_key(entry: &HistoryEntry) -> String {
-    format!("{}#{}#{:020}", index_time(entry.change.at), entry.model_id, entry.seq)
+    format!("{}#{}#{:020}", index_time(entry.change.applied_at), entry.model_id, entry.seq)
 }
 
 /// An event's key begins as a model's with no name would, so the two never meet.
@@ -160,7 +160,7 @@ mod tests {
                 "modelId": "m", "seq": 7, "changes": changes,
                 "change": {
                     "operations": [{"operation": "update_meta"}], "actor": "a", "reason": "r", "source": "git",
-                    "at": "2026-11-21T00:00:00Z", "revision": 3, "correlationId": "c",
+                    "at": "2026-11-21T00:00:00Z", "appliedAt": "2026-11-21T00:00:00Z", "revision": 3, "correlationId": "c",
                 },
             }))
             .unwrap();

@@ -7,10 +7,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue};
 use jiff::Timestamp;
 
+use crate::batch::pause_before;
 use crate::client::{Store, StoreError, call};
 use crate::item::{Builder, Item, ItemReader, key};
 use crate::transaction::{Action, Condition};
@@ -35,8 +38,8 @@ impl Lease {
 pub struct Cursor {
     /// The commit.
     pub commit: String,
-    /// The published revision it was reconciled with; a cursor beside another revision says nothing.
-    pub revision: u64,
+    /// The commit of the published head that it was reconciled with; beside another one it says nothing.
+    pub published: Option<String>,
 }
 
 /// What the runtime table remembers of the sync.
@@ -49,6 +52,8 @@ pub struct SyncState {
 }
 
 const PK: &str = "sync";
+/// Tries while transactions are in the way.
+const ROUNDS: u32 = 8;
 
 impl Store {
     /// Takes the lease until `now + ttl`; `None` when another worker holds it.
@@ -63,7 +68,7 @@ impl Store {
             .number(":until", until)
             .number(":one", 1)
             .build();
-        let output = self
+        let update = self
             .client
             .update_item()
             .table_name(&self.tables.runtime)
@@ -74,10 +79,8 @@ impl Store {
             .expression_attribute_names("#until", "until")
             .set_expression_attribute_values(Some(values))
             .return_values(ReturnValue::AllNew)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match output {
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match undisturbed(&update).await {
             Ok(output) => {
                 self.meter.write(output.consumed_capacity());
                 let item = output.attributes.unwrap_or_default();
@@ -109,7 +112,7 @@ impl Store {
     }
 
     async fn set_lease_end(&self, lease: &Lease, until: i64) -> Result<(), StoreError> {
-        let output = self
+        let update = self
             .client
             .update_item()
             .table_name(&self.tables.runtime)
@@ -120,10 +123,8 @@ impl Store {
             .set_expression_attribute_values(Some(
                 Builder::default().number(":until", until).number(":fence", lease.fence).number(":zero", 0).build(),
             ))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match output {
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match undisturbed(&update).await {
             Ok(output) => self.meter.write(output.consumed_capacity()),
             Err(error)
                 if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {}
@@ -143,7 +144,7 @@ impl Store {
             let reader = ItemReader::new(&item);
             if reader.text("sk")? == "cursor" {
                 let commit = reader.text("commit")?.to_owned();
-                state.cursor = Some(Cursor { commit, revision: reader.number("revision")? });
+                state.cursor = Some(Cursor { commit, published: reader.text("published").ok().map(str::to_owned) });
             } else {
                 state.intent = reader.json("commits")?;
             }
@@ -156,11 +157,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when the lease is lost.
     pub async fn put_cursor(&self, lease: &Lease, cursor: &Cursor) -> Result<(), StoreError> {
-        let item = Builder::keyed(PK)
-            .text("sk", "cursor")
-            .text("commit", cursor.commit.as_str())
-            .number("revision", cursor.revision)
-            .build();
+        let item = Builder::keyed(PK).text("sk", "cursor").text("commit", cursor.commit.as_str());
+        let item = match &cursor.published {
+            Some(published) => item.text("published", published.as_str()),
+            None => item,
+        }
+        .build();
         let put = Action::put("cursor", &self.tables.runtime, item, None)?;
         self.transact(&[self.fence_action(lease)?, put]).await
     }
@@ -196,6 +198,21 @@ impl Store {
         let values: Item = Builder::default().number(":fence", lease.fence).build();
         let condition = Condition { expression: "fence = :fence", values };
         Action::check("the lease was lost", &self.tables.runtime, lease_key(), condition, None)
+    }
+}
+
+/// Sends an update again while transactions that check the same item are in its way: those of the admin API do.
+async fn undisturbed(update: &UpdateItemFluentBuilder) -> Result<UpdateItemOutput, SdkError<UpdateItemError>> {
+    let mut round = 0;
+    loop {
+        pause_before(round).await;
+        let outcome = update.clone().send().await;
+        let is_disturbed = outcome.as_ref().err().and_then(|error| error.as_service_error());
+        if round < ROUNDS && is_disturbed.is_some_and(UpdateItemError::is_transaction_conflict_exception) {
+            round += 1;
+        } else {
+            return outcome;
+        }
     }
 }
 

@@ -35,6 +35,9 @@ pub struct Manifest {
     pub commit: Option<String>,
     /// The trees.
     pub roots: Roots,
+    /// How many of the models the API owns.
+    #[serde(default)]
+    pub api_models: u64,
     /// The chunk of the policy; absent for the defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<NodeId>,

@@ -31,6 +31,9 @@ use crate::published::Manifest;
 /// Snapshots kept for pages that are pinned to an older revision.
 const RECENT: usize = 4;
 
+/// How far the clocks of two writers may be apart, in seconds.
+const CLOCKS_APART: i64 = 60;
+
 /// How long the head may take: a caller waits for the last snapshot rather than for DynamoDB.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -39,6 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Reader {
     store: Store,
     max_staleness: Duration,
+    is_consistent: bool,
     latest: RwLock<Option<Checked>>,
     /// Whoever loads, loads alone; the others wait for what it brings.
     loader: Mutex<Loader>,
@@ -116,7 +120,20 @@ impl Reader {
     /// A reader that asks for the head again once its answer is older than `max_staleness`.
     #[must_use]
     pub fn new(store: Store, max_staleness: Duration) -> Self {
-        Self { store, max_staleness, latest: RwLock::default(), loader: Mutex::default(), bundled: None }
+        Self {
+            store,
+            max_staleness,
+            is_consistent: false,
+            latest: RwLock::default(),
+            loader: Mutex::default(),
+            bundled: None,
+        }
+    }
+
+    /// The reader with strongly consistent looks at the head, at twice the cost: what was written before is seen.
+    #[must_use]
+    pub fn strongly_consistent(self) -> Self {
+        Self { is_consistent: true, ..self }
     }
 
     /// The reader with a catalogue for when there is no published one.
@@ -210,13 +227,16 @@ impl Reader {
         last: Option<Arc<Snapshot>>,
         now: Timestamp,
     ) -> Result<Option<Arc<Snapshot>>, StoreError> {
-        let head = tokio::time::timeout(PATIENCE, self.store.head(false));
+        let head = tokio::time::timeout(PATIENCE, self.store.head(self.is_consistent));
         let Some(head) = head.await.map_err(|elapsed| call("GetItem")(elapsed))?? else {
             return Ok(last);
         };
         match last {
-            // An eventually consistent read may lag behind what another one has shown: never go back.
-            Some(last) if last.revision >= head.revision => loader.at_time(&self.store, last, now).await,
+            // An eventually consistent read may lag behind what another one has shown: never go back. Only a table that
+            // was lost and begun anew has a lower revision of a later time.
+            Some(last) if last.revision >= head.revision && !is_begun_anew(&last, &head) => {
+                loader.at_time(&self.store, last, now).await
+            }
             _ => loader.load(&self.store, &head, now).await,
         }
         .map(Some)
@@ -365,6 +385,11 @@ impl Loader {
         self.leaves.insert(id, leaf.clone());
         Ok(leaf)
     }
+}
+
+/// Whether a head with a lower revision is so much later that no clock's fault explains it.
+fn is_begun_anew(last: &Snapshot, head: &Manifest) -> bool {
+    head.revision < last.revision && head.published_at.as_second() > last.published_at.as_second() + CLOCKS_APART
 }
 
 fn leaf_ids(nodes: &Nodes, id: NodeId, found: &mut Vec<NodeId>) -> Result<(), Missing> {

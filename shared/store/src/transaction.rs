@@ -98,19 +98,23 @@ impl Store {
             };
             match verdict(actions, &error) {
                 Verdict::Broken(what) => return Err(StoreError::Conflict(what)),
+                Verdict::InTheWay => last = None,
                 Verdict::Busy => last = Some(error),
                 Verdict::Failed => return Err(call("TransactWriteItems")(error)),
             }
         }
         Err(match last {
             Some(error) => call("TransactWriteItems")(error),
-            None => StoreError::Conflict("transaction".to_owned()),
+            None => StoreError::Conflict("other transactions were in the way".to_owned()),
         })
     }
 }
 
 enum Verdict {
+    /// A condition does not hold.
     Broken(String),
+    /// Another transaction writes the same items.
+    InTheWay,
     Busy,
     Failed,
 }
@@ -124,6 +128,9 @@ fn verdict(actions: &[Action], error: &SdkError<TransactWriteItemsError>) -> Ver
     let codes = || reasons.iter().map(|reason| reason.code().unwrap_or("None"));
     if let Some(at) = codes().position(|code| code == "ConditionalCheckFailed") {
         return Verdict::Broken(actions.get(at).map(|action| action.what.clone()).unwrap_or_default());
+    }
+    if codes().all(|code| ["None", "TransactionConflict"].contains(&code)) {
+        return Verdict::InTheWay;
     }
     let passing = ["None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
     if codes().all(|code| passing.contains(&code)) { Verdict::Busy } else { Verdict::Failed }

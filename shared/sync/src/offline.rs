@@ -64,7 +64,7 @@ pub fn plan_between(
     roots = next.roots;
     let policy = live.policy.flatten().unwrap_or_default();
     let change = read(repository, &Scope::Since(vec![base]), head)?;
-    let before = Before { roots: &roots, policy: &policy, records: &records };
+    let before = Before { roots: &roots, policy: &policy, records: &records, api_models: 0 };
     let blueprint = propose(change.asked(), before, &nodes, now)?;
     let tree = repository.subtree(head, CATALOG)?.map(|tree| tree.to_string());
     let hash = blueprint.plan.hash(Some(&base.to_string()), tree.as_deref(), 0).map_err(EditError::Json)?;
@@ -96,6 +96,7 @@ fn records_of(live: &ReadCommit, commit: &Commit) -> HashMap<ModelId, Record> {
             reason: commit.subject.clone(),
             source: "git".to_owned(),
             at: commit.committed_at,
+            applied_at: commit.committed_at,
             commit: Some(commit.id.to_string()),
             pull_request: commit.pull_request,
             revision: 0,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use roster_core::audit::{AuditEvent, EventKind};
 use roster_core::catalogue::{EditError, NextRoots, Roots};
 use roster_core::guard::Hold;
-use roster_core::plan::{Plan, Step};
+use roster_core::plan::{Operation, Plan, Step};
 use roster_core::propose::{Before, Blueprint, propose};
 use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
 use roster_core::tree::{Missing, NodeId, Nodes};
@@ -119,6 +119,21 @@ pub enum SyncError {
     Internal(String),
 }
 
+impl SyncError {
+    /// What people are told, without the words of an SDK: the same for every call that fails the same way.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match self {
+            Self::Git(error) => error.to_string(),
+            Self::Store(StoreError::Conflict(_)) => "another writer was faster".to_owned(),
+            Self::Store(_) => "the tables do not answer".to_owned(),
+            Self::Catalogue(_) => "what is published cannot be read".to_owned(),
+            Self::Busy => self.to_string(),
+            Self::Internal(_) => "internal error".to_owned(),
+        }
+    }
+}
+
 /// Applies a repository to the tables.
 pub struct Reconciler {
     pub(crate) store: Store,
@@ -148,6 +163,8 @@ struct Asked {
     commit: Commit,
     read: ReadCommit,
     records: HashMap<ModelId, Record>,
+    /// How many of the models the API owns.
+    api_models: u64,
 }
 
 impl Session {
@@ -241,8 +258,8 @@ impl Reconciler {
         });
         let policy = store.policy(head.as_ref().and_then(|head| head.policy)).await?;
         let reconciled = match (&head, state.cursor) {
-            // A cursor beside another revision is older than the head.
-            (Some(head), Some(cursor)) if cursor.revision == head.revision => Some(cursor.commit),
+            // A cursor beside another commit is older than the head. The API may have moved the head's revision since.
+            (Some(head), Some(cursor)) if cursor.published == head.commit => Some(cursor.commit),
             (Some(head), _) => head.commit.clone(),
             (None, _) => None,
         };
@@ -375,7 +392,11 @@ impl Reconciler {
             self.repo.with(move |repository| Ok((repository.commit(id)?, read(repository, &scope, id)?))).await?
         };
         let records = self.records(session, &scope, &mut read).await?;
-        Ok(Asked { commit, read, records })
+        let api_models = match scope {
+            Scope::Since(_) => session.head.as_ref().map_or(0, |head| head.api_models),
+            Scope::Whole => records.values().filter(|record| matches!(record.origin, Origin::Api(_))).count() as u64,
+        };
+        Ok(Asked { commit, read, records, api_models })
     }
 
     async fn plan_hash(&self, session: &Session, id: CommitId, plan: &Plan) -> Result<String, SyncError> {
@@ -408,7 +429,8 @@ impl Reconciler {
                 session.store.clear_intent(lease).await?;
             }
             if session.base != Some(id) {
-                let cursor = Cursor { commit: id.to_string(), revision: session.revision() };
+                let published = session.head.as_ref().and_then(|head| head.commit.clone());
+                let cursor = Cursor { commit: id.to_string(), published };
                 session.store.put_cursor(lease, &cursor).await?;
             }
             State::Unchanged
@@ -417,10 +439,11 @@ impl Reconciler {
                 revision: session.revision() + 1,
                 commit: Some(id.to_string()),
                 roots: next.roots,
+                api_models: asked.api_models.saturating_sub(adopted(plan)),
                 policy: policy_id,
                 published_at: now,
             };
-            let writes = self.writes(session, &plan.steps, asked, manifest.revision).await?;
+            let writes = self.writes(session, &plan.steps, asked, manifest.revision, now).await?;
             session.store.put_chunks(&next.fresh, policy.content()).await?;
             let publication = Publication {
                 previous: session.head.as_ref(),
@@ -498,8 +521,9 @@ impl Reconciler {
         steps: &[Step],
         asked: &Asked,
         revision: u64,
+        now: Timestamp,
     ) -> Result<Vec<RecordWrite>, SyncError> {
-        let Asked { commit, read, records } = asked;
+        let Asked { commit, read, records, .. } = asked;
         let path_of = |id: &ModelId| match read.blobs.get(id) {
             Some((path, _)) => path.clone(),
             None => read.proposal.absent.get(id).cloned().unwrap_or_default(),
@@ -512,6 +536,7 @@ impl Reconciler {
             reason: short(&commit.subject),
             source: "git".to_owned(),
             at: commit.committed_at,
+            applied_at: now,
             commit: Some(commit.id.to_string()),
             pull_request: commit.pull_request,
             revision,
@@ -561,13 +586,19 @@ impl Reconciler {
 async fn judge(session: &mut Session, asked: &Asked, now: Timestamp) -> Result<Blueprint, SyncError> {
     let roots = session.roots();
     loop {
-        let before = Before { roots: &roots, policy: &session.policy, records: &asked.records };
+        let (records, api_models) = (&asked.records, asked.api_models);
+        let before = Before { roots: &roots, policy: &session.policy, records, api_models };
         match propose(asked.read.asked(), before, &session.nodes, now) {
             Ok(blueprint) => return Ok(blueprint),
             Err(EditError::Missing(Missing(ids))) => session.store.load_nodes(&ids, &mut session.nodes).await?,
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// How many models of the API a plan makes the repository's.
+fn adopted(plan: &Plan) -> u64 {
+    plan.operations().filter(|operation| **operation == Operation::Adopt).count() as u64
 }
 
 /// Who approved of a plan that is held: with the admin API, or with a trailer of the commit itself.

@@ -120,6 +120,9 @@ async fn a_repeated_request_gets_the_first_answer() {
     assert_eq!((other.status, &other.json()["type"]), (422, &json!("urn:roster:problem:key-reused")));
     let taken = send("k2", &body).await;
     assert_eq!((taken.status, &taken.json()["errors"][0]["pointer"]), (409, &json!("/id")));
+    let again = send("k2", &body).await;
+    assert_eq!((again.status, &again.text), (409, &taken.text), "a refusal stays the answer, too");
+    assert_eq!(again.headers["content-type"], "application/problem+json");
     stack.close().await;
 }
 

@@ -7,6 +7,7 @@ mod admin_bodies;
 mod bad_input;
 mod crash;
 mod house;
+mod interplay;
 mod invariants;
 mod limits;
 mod operations;

@@ -136,7 +136,7 @@ async fn timeline(tables: &TestTables) {
             "modelId": model, "seq": seq, "changes": [{"path": "/x", "new": "y".repeat(if seq == 10 { 50_000 } else { 1 })}],
             "change": {
                 "operations": [{"operation": "update_meta"}], "actor": "ada", "reason": "why", "source": "git",
-                "at": at, "revision": seq, "correlationId": "run",
+                "at": at, "appliedAt": at, "revision": seq, "correlationId": "run",
             },
         }))
         .unwrap()

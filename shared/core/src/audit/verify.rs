@@ -291,6 +291,7 @@ mod tests {
                     reason: format!("step {seq}"),
                     source: "api".to_owned(),
                     at,
+                    applied_at: at,
                     commit: None,
                     pull_request: None,
                     revision: seq,
