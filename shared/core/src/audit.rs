@@ -489,7 +489,7 @@ pub(crate) mod tests {
         assert_eq!(
             serde_json::to_string(&repriced()).unwrap(),
             concat!(
-                r#"{"type":"change","id":"m#4","at":"2026-11-21T10:00:00Z","severity":"info","#,
+                r#"{"type":"change","id":"m#4","at":"2026-11-21T10:00:00Z","decidedAt":"2026-11-21T09:00:00Z","severity":"info","#,
                 r#""operations":[{"operation":"update_meta"},{"operation":"activate","version":"2.0.0"}],"#,
                 r#""modelId":"m","seq":4,"actor":"Ada <ada@example.com>","source":"git","reason":"cheaper (#7)","#,
                 r#""commit":"c0ffee","pullRequest":7,"revision":3,"correlationId":"run","holds":[],"#,

@@ -174,3 +174,78 @@ async fn writers_of_many_instances_and_a_sync_lose_nothing() {
     assert_eq!(history.iter().map(|entry| entry.seq).collect::<Vec<_>>(), (1..=25).rev().collect::<Vec<_>>());
     stack.close().await;
 }
+
+/// A model is created, and clients find it by each of its names, at its exact price, as their tier may.
+#[tokio::test(flavor = "multi_thread")]
+async fn creation() {
+    let stack = TestStack::new().await;
+    let body = r#"{
+        "id": "acme/new", "name": "new-2026", "provider": "acme", "aliases": ["acme-latest"],
+        "isAvailable": true, "isLegacy": false, "isArchived": false, "reason": "customers ask for it",
+        "meta": {
+            "displayName": "New", "capabilities": ["text", "vision"], "contextLength": 272000,
+            "inputCostPerMillionTokens": 1250.000000000001, "outputCostPerMillionTokens": 10000,
+            "requiredTier": "pro_max", "tierRestrictionMode": "minimum", "allowedTiers": ["pro_max"],
+            "internalNotes": "the margin is thin"
+        }
+    }"#;
+    let ann = token("ann", &[Role::Admin]);
+    let created = stack.send("POST /admin/models", &ann, &[], Some(body)).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    let data = &created.json()["data"];
+    assert_eq!(
+        (&data["model"]["meta"]["creditsPer1kTokens"], &data["computed"][0]),
+        (&json!(28), &json!("/meta/creditsPer1kTokens"))
+    );
+    let location = created.headers["location"].clone();
+    let got = stack.send(&format!("GET {location}"), &ann, &[], None).await;
+    assert_eq!(got.json()["data"]["model"]["meta"]["internalNotes"], "the margin is thin");
+    assert_eq!(got.headers["etag"], created.headers["etag"]);
+    for name in ["acme/new", "acme%2Fnew", "acme-latest"] {
+        let shown = stack.send(&format!("GET /v1/models/{name}"), "", &[], None).await;
+        assert_eq!(shown.status, 200, "{name}: {}", shown.text);
+        assert!(shown.text.contains(r#""input_cost_per_million_tokens":1250.000000000001,"#), "{}", shown.text);
+        assert!(!shown.text.contains("thin"), "{}", shown.text);
+        assert_eq!(shown.json()["access_status"], "upgrade_required");
+    }
+    let refused = stack.send("POST /v1/resolve", "", &[], Some(r#"{"model": "acme-latest"}"#)).await;
+    assert_eq!((refused.status, &refused.json()["type"]), (403, &json!("urn:roster:problem:tier-not-allowed")));
+    let resolved = stack.send("POST /v1/resolve", &ann, &[], Some(r#"{"model": "acme-latest"}"#)).await.json();
+    assert_eq!((&resolved["model_id"], &resolved["name"]), (&json!("acme/new"), &json!("new-2026")));
+    let listed = stack.send("GET /v1/models?capability=vision", "", &[], None).await.json();
+    assert_eq!((&listed["total"], &listed["models"][0]["id"]), (&json!(1), &json!("acme/new")));
+    stack.close().await;
+}
+
+/// A chain of deprecations: whatever is archived on the way, everybody is told the end that is in use.
+#[tokio::test(flavor = "multi_thread")]
+async fn deprecation_with_replacement() {
+    let stack = TestStack::new().await;
+    for id in ["a/one", "a/two", "a/three"] {
+        assert_eq!(stack.admin("POST /admin/models", &document(id)).await.status, 201);
+    }
+    for (id, to) in [("a%2Fone", "a/two"), ("a%2Ftwo", "a/three")] {
+        let body = json!({"replacementModelId": to, "sunsetDate": "2099-01-01T00:00:00Z", "reason": "newer"});
+        let marked = stack.admin(&format!("POST /admin/models/{id}/mark-legacy"), &body).await;
+        assert_eq!(marked.status, 200, "{}", marked.text);
+    }
+    let legacy = stack.admin("GET /admin/models/legacy", &Value::Null).await.json();
+    assert_eq!(legacy["data"]["models"][0]["replacementChain"], json!(["a/two", "a/three"]));
+    let circle = stack.admin("POST /admin/models/a%2Fthree/mark-legacy", &json!({"replacementModelId": "a/one"})).await;
+    assert_eq!(circle.status, 422, "{}", circle.text);
+    let archive = json!({"reason": "over"});
+    let early = stack.admin("POST /admin/models/a%2Ftwo/archive", &archive).await;
+    assert_eq!(early.status, 422, "another model is sent here: {}", early.text);
+    let one = stack.admin("POST /admin/models/a%2Fone/archive", &archive).await;
+    assert_eq!(one.status, 200, "{}", one.text);
+    let gone = stack.send("GET /v1/models/a/one", "", &[], None).await;
+    assert_eq!((gone.status, &gone.json()["replacement_model_id"]), (410, &json!("a/three")));
+    let resolve = stack.send("POST /v1/resolve", "", &[], Some(r#"{"model": "a/one"}"#)).await;
+    assert_eq!((resolve.status, &resolve.json()["replacement_model_id"]), (410, &json!("a/three")));
+    let listed = stack.send("GET /v1/models", "", &[], None).await.json();
+    assert_eq!(listed["total"], 2);
+    let archived = stack.admin("GET /admin/models/archived", &Value::Null).await.json();
+    assert_eq!(archived["data"]["models"][0]["archived"]["reason"], "over");
+    assert_eq!(archived["data"]["models"][0]["replacementInUse"], "a/three");
+    stack.close().await;
+}

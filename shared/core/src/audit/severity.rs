@@ -68,7 +68,7 @@ impl Severity {
     #[must_use]
     pub fn of_change(entry: &HistoryEntry) -> Self {
         let operations = entry.change.operations.iter().map(of_operation);
-        let changes = entry.changes.iter().map(|change| of_field(change, entry.change.at));
+        let changes = entry.changes.iter().map(|change| of_field(change, entry.change.applied_at));
         operations.chain(changes).max().unwrap_or(Self::Info)
     }
 
