@@ -120,11 +120,15 @@ impl Review<'_> {
 
     fn rejection(&self) -> String {
         let problems = self.problems.iter().map(|problem| {
-            let mut place = problem.file.clone();
+            let mut place = shorten(&problem.file, 4 * VALUE_CHARS);
             if problem.line > 0 {
                 place.push_str(&format!(":{}:{}", problem.line, problem.column));
             }
-            let pointer = if problem.pointer.is_empty() { String::new() } else { code(&problem.pointer) + ": " };
+            let pointer = if problem.pointer.is_empty() {
+                String::new()
+            } else {
+                code(&shorten(&problem.pointer, 2 * VALUE_CHARS)) + ": "
+            };
             // Such a message may quote what it refuses.
             let message = match problem.pointer.starts_with("/meta/internalNotes") {
                 true => "not valid; internal notes are not quoted here: `roster validate` says why".to_owned(),
@@ -246,11 +250,11 @@ impl Review<'_> {
                 warn("can no longer be used: it is switched off.".to_owned());
             }
             if let Some(sunset) = after.meta.sunset_date.filter(|_| !model.step.tombstone && !after.is_archived) {
-                let days = days_left(sunset, self.now);
+                let seconds = sunset.as_second().saturating_sub(self.now.as_second());
                 if sunset <= self.now {
                     warn(format!("has a sunset that has passed, {}: clients lose it at once.", date(sunset)));
-                } else if u64::try_from(days).is_ok_and(|days| days <= window) {
-                    warn(format!("has its sunset {} ({}).", in_days(days), date(sunset)));
+                } else if u64::try_from(seconds).is_ok_and(|seconds| seconds <= window.saturating_mul(86_400)) {
+                    warn(format!("has its sunset {} ({}).", in_days(days_left(sunset, self.now)), date(sunset)));
                 }
             }
             if after.is_legacy && model.stays_live {
@@ -277,7 +281,7 @@ impl Review<'_> {
         lines.extend(access_lines(model));
         lines.extend(alias_line(step));
         lines.extend(version_lines(step));
-        lines.extend(model.others.iter().map(|change| format!("{}: {}", code(&change.path), field(change))));
+        lines.extend(model.others.iter().map(|change| format!("{}: {}", path(change), field(change))));
         if model.changes_notes() {
             lines.push("internal notes changed (not shown)".to_owned());
         }
@@ -436,7 +440,7 @@ impl Review<'_> {
         let next = self.next_policy.filter(|_| self.changes_policy())?;
         let json = |policy: &Policy| serde_json::to_value(policy).unwrap_or_default();
         let changes = diff::fields(&json(self.policy), &json(next));
-        let lines = changes.iter().map(|change| format!("- {}: {}", code(&change.path), field(change)));
+        let lines = changes.iter().map(|change| format!("- {}: {}", path(change), field(change)));
         let mut out = format!("#### Policy\n\n{}", list(lines, SECTION_CHARS / 2, "change"));
         let touched: BTreeSet<&ModelId> = self.plan.steps.iter().map(|step| &step.id).collect();
         let others = || self.live.values().filter(|model| !touched.contains(&model.id) && is_live(model, self.now));
@@ -689,11 +693,16 @@ fn version_lines(step: &Step) -> Vec<String> {
         let changes = diff::fields(&json(before), &json(after));
         let moved = !matches!(after.status, VersionStatus::Inactive | VersionStatus::Testing);
         let untold = changes.iter().filter(|change| !(moved && change.path == "/status"));
-        lines.extend(untold.map(|change| format!("version {number} {}: {}", code(&change.path), field(change))));
+        lines.extend(untold.map(|change| format!("version {number} {}: {}", path(change), field(change))));
     }
     let gone = before.iter().filter(|before| step.after.versions.iter().all(|after| after.version != before.version));
     lines.extend(gone.map(|gone| format!("version {} is no longer listed", told(&gone.version))));
     lines
+}
+
+/// A change's place.
+fn path(change: &FieldChange) -> String {
+    code(&shorten(&change.path, VALUE_CHARS))
 }
 
 /// A change's values.

@@ -310,6 +310,44 @@ fn a_hash_without_a_revision_approves_nothing() {
     assert!(with(0).contains("approves nothing") && !with(1).contains("approves nothing"));
 }
 
+/// However much there is of everything, and however long its escapes are.
+#[test]
+fn nothing_makes_it_too_long() {
+    let names: Vec<String> = (0..80).map(|n| format!("{}{n:03}", "m".repeat(190))).collect();
+    let long = "@|".repeat(500);
+    let mut live = models(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    live.iter_mut().for_each(|model| model.protected = true);
+    let mut pull = Pull::new(live, |all| {
+        for model in all.values_mut() {
+            let metadata = (0..20).map(|n| (format!("{n}{long}"), long.clone().into()));
+            model.meta.provider_metadata = metadata.collect();
+            model.meta.display_name.clone_from(&long);
+            model.is_legacy = true;
+            model.aliases = (0..20).map(|n| ModelId::parse(&format!("{}{n}", "a".repeat(150))).unwrap()).collect();
+            let tiers: Vec<Value> = (1..100).map(|tokens| json!({"aboveTokens": tokens, "input": 9_999_999})).collect();
+            model.meta.prices = serde_json::from_value(json!({ "tiers": tiers })).unwrap();
+            model.meta.input_cost_per_million_tokens = price("99000");
+        }
+    });
+    let mut next = Policy::default();
+    let freeze = crate::policy::Freeze { from: now(), until: now(), reason: long.clone() };
+    next.guard.freezes = vec![freeze; 500];
+    next.tiers.reverse();
+    pull.next_policy = Some(next);
+    let text = pull.markdown();
+    assert!((40_000..=MAX_CHARS).contains(&chars(&text)), "{}", chars(&text));
+    assert!(text.contains("more reasons\n") && text.contains("more warnings\n") && text.ends_with("on revision 7"));
+    let hold = Hold { rule: "freeze".to_owned(), message: long.clone() };
+    let problem = Problem { pointer: long.clone(), line: 1, ..Problem::of_file(&long, long.clone()) };
+    let problems = vec![problem; 500];
+    for text in [
+        pull.review("abc", &[], &vec![hold; 500]).markdown(),
+        Review { base: &long, head: &long, ..pull.review("abc", &problems, &[]) }.markdown(),
+    ] {
+        assert!(chars(&text) <= MAX_CHARS, "{}", chars(&text));
+    }
+}
+
 /// Texts that would do something if they were Markdown or HTML.
 fn hostile() -> impl Strategy<Value = String> {
     let part = prop_oneof![
