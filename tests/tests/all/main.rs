@@ -9,6 +9,7 @@ mod crash;
 mod house;
 mod invariants;
 mod limits;
+mod plan_hash;
 mod read_source;
 mod readers;
 mod replay;
