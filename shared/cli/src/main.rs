@@ -48,22 +48,9 @@ enum Verb {
         path: PathBuf,
     },
     /// Show what a change would do, before it is merged
-    Plan {
-        /// The repository: a path, or a file://, http:// or https:// URL
-        #[arg(long, default_value = ".")]
-        repo: String,
-        /// The revision that is live
-        #[arg(long)]
-        base: String,
-        /// The revision to plan for
-        #[arg(long, default_value = "HEAD")]
-        head: String,
-        /// How to write the plan
-        #[arg(long, value_enum, default_value = "text")]
-        format: plan::Format,
-        #[command(flatten)]
-        json: Json,
-    },
+    ///
+    /// Exits with 1 for mistakes, and for a plan that would be held: as Markdown only with --fail-on-hold.
+    Plan(plan::Arguments),
     /// Apply a repository's branch to the tables
     Sync(sync::Arguments),
     /// Show where the tables do not say what a repository's branch says
@@ -139,9 +126,7 @@ async fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Dev(arguments) => dev::run(arguments).await,
         Verb::Validate { path, json } => validate::run(&path, json.output()),
         Verb::Snapshot { path } => snapshot::run(&path),
-        Verb::Plan { repo, base, head, format, json } => {
-            plan::run(&repo, &base, &head, if json.json { plan::Format::Json } else { format })
-        }
+        Verb::Plan(arguments) => plan::run(&arguments),
         Verb::Sync(arguments) => sync::run(arguments).await,
         Verb::Drift(arguments) => drift::run(arguments).await,
         Verb::Digest { tables, json } => digest::run(&tables, json.output()).await,

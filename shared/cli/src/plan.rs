@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use roster_core::diff::FieldChange;
 use roster_core::plan::Step;
@@ -11,6 +11,7 @@ use roster_git::{Location, Repository};
 use roster_sync::offline::{OfflinePlan, plan_between};
 use serde_json::Value;
 
+use crate::Json;
 use crate::output::{Failure, Output, counted};
 
 /// How the plan is written.
@@ -24,14 +25,44 @@ pub(crate) enum Format {
     Json,
 }
 
+/// What `roster plan` takes.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The repository: a path, or a file://, http:// or https:// URL
+    #[arg(long, default_value = ".")]
+    repo: String,
+    /// The commit that is live
+    #[arg(long)]
+    base: String,
+    /// The revision to plan for
+    #[arg(long, default_value = "HEAD")]
+    head: String,
+    /// The published revision that is live, as /health tells it: the plan's hash names it
+    #[arg(long, default_value_t = 0)]
+    revision: u64,
+    /// How to write the plan
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Fail for a plan that would be held, whatever its format
+    #[arg(long)]
+    fail_on_hold: bool,
+    #[command(flatten)]
+    json: Json,
+}
+
 /// Plans the way from one revision to another, and writes it.
-pub(crate) fn run(repo: &str, base: &str, head: &str, format: Format) -> Result<(), Failure> {
-    let repository = Repository::open(&Location::parse(repo)?, Path::new(".roster/git"))?;
-    let (base, head) = (repository.resolve(base)?, repository.resolve(head)?);
-    let plan = plan_between(&repository, base, head, Timestamp::now())?;
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let format = if arguments.json.json { Format::Json } else { arguments.format };
+    let repository = Repository::open(&Location::parse(&arguments.repo)?, Path::new(".roster/git"))?;
+    let (base, head) = (repository.resolve(&arguments.base)?, repository.resolve(&arguments.head)?);
+    let plan = plan_between(&repository, base, head, arguments.revision, Timestamp::now())?;
     let output = Output::new(format == Format::Json);
-    output.report(&plan, |plan| output.line(if format == Format::Markdown { markdown(plan) } else { text(plan) }))?;
-    if plan.problems.is_empty() { Ok(()) } else { Err(Failure::reported()) }
+    let written = |plan: &OfflinePlan| if format == Format::Markdown { plan.review().markdown() } else { text(plan) };
+    output.report(&plan, |plan| output.line(written(plan)))?;
+    // A comment says by itself that it needs an approval; whoever reads only the exit code must be told.
+    let fails_on_hold = arguments.fail_on_hold || format != Format::Markdown;
+    let is_held = !plan.holds.is_empty() && fails_on_hold;
+    if plan.problems.is_empty() && !is_held { Ok(()) } else { Err(Failure::reported()) }
 }
 
 fn text(plan: &OfflinePlan) -> String {
@@ -49,32 +80,6 @@ fn text(plan: &OfflinePlan) -> String {
         let _ = writeln!(out, "held: {}", hold.message);
     }
     let _ = write!(out, "{}", summary(plan));
-    out
-}
-
-fn markdown(plan: &OfflinePlan) -> String {
-    let mut out = format!("### Roster plan\n\n{}\n", summary(plan));
-    if !plan.problems.is_empty() {
-        out.push_str("\n**Mistakes**\n\n");
-        for problem in &plan.problems {
-            let _ = writeln!(out, "- `{problem}`");
-        }
-    }
-    if !plan.holds.is_empty() {
-        out.push_str("\n**Held for approval**\n\n");
-        for hold in &plan.holds {
-            let _ = writeln!(out, "- {}", hold.message);
-        }
-    }
-    if !plan.plan.steps.is_empty() {
-        out.push_str("\n| model | operations | changes |\n| --- | --- | --- |\n");
-        for step in &plan.plan.steps {
-            let changes: Vec<String> =
-                step.changes.iter().map(|change| format!("`{}`", field(change).replace('|', "\\|"))).collect();
-            let _ = writeln!(out, "| `{}` | {} | {} |", step.id, marks(step), changes.join("<br>"));
-        }
-        let _ = write!(out, "\nPlan `{}`", plan.hash);
-    }
     out
 }
 

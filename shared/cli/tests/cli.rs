@@ -326,9 +326,15 @@ fn validate_and_plan_find_mistakes_before_the_merge() {
     assert!(text.contains("/meta/inputCostPerMillionTokens: 1250 -> 1300"), "{text}");
     assert!(text.ends_with("2 operations on 1 model: it would be applied"), "{text}");
     let markdown = printed(&[&plan[..], &["--format", "markdown"]].concat());
-    assert!(markdown.starts_with("### Roster plan"), "{markdown}");
+    assert!(markdown.starts_with("<!-- roster-plan -->\n### Roster plan: would be applied"), "{markdown}");
+    assert!(markdown.contains("| input | $1.25 (1250) | $1.30 (1300) | +4.0% |"), "{markdown}");
     let json: Value = serde_json::from_str(&printed(&[&plan[..], &["--format", "json"]].concat())).unwrap();
-    assert_eq!(json["plan"]["steps"][0]["id"], "acme/b");
+    assert_eq!((&json["plan"]["steps"][0]["id"], &json["revision"]), (&json!("acme/b"), &json!(0)));
+    let hash = json["hash"].as_str().unwrap();
+    assert!(markdown.contains(hash));
+    let of_revision: Value =
+        serde_json::from_str(&printed(&[&plan[..], &["--json", "--revision", "3"]].concat())).unwrap();
+    assert_ne!(of_revision["hash"], hash);
 
     repository.put(&model("acme/b", |value| value["meta"]["inputCostPerMillionTokens"] = json!(-1)));
     let invalid = roster(&["validate", path]);
@@ -336,7 +342,35 @@ fn validate_and_plan_find_mistakes_before_the_merge() {
     let said = String::from_utf8(invalid.stdout).unwrap();
     assert!(said.contains("acme/b.json:16:5: /meta/inputCostPerMillionTokens: -1 is below the minimum of 0"), "{said}");
     repository.commit("a mistake");
-    assert_eq!(roster(&plan).status.code(), Some(1));
+    for format in ["text", "json", "markdown"] {
+        let output = roster(&[&plan[..], &["--format", format]].concat());
+        assert_eq!(output.status.code(), Some(1), "{format}");
+        assert!(String::from_utf8(output.stdout).unwrap().contains("b.json"), "{format}");
+    }
+}
+
+/// A comment says by itself that a plan is held; whoever reads only the exit code is told by it.
+#[test]
+fn a_held_plan_fails_unless_it_is_a_comment() {
+    let repository = three_models();
+    repository.put(&model("acme/b", |value| value["meta"]["inputCostPerMillionTokens"] = json!(99_000)));
+    repository.commit("too much");
+    let path = repository.path().to_str().unwrap();
+    let plan = ["plan", "--repo", path, "--base", "HEAD~1", "--revision", "1"];
+    let with = |arguments: &[&str]| {
+        let output = roster(&[&plan[..], arguments].concat());
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    for (arguments, code, said) in [
+        (&["--format", "markdown"][..], 0, "### Roster plan: held for approval"),
+        (&["--format", "markdown", "--fail-on-hold"], 1, "Roster-Approve: "),
+        (&[], 1, "it would be held for approval"),
+        (&["--json"], 1, "\"rule\":\"price_factor\""),
+    ] {
+        let (exit, text) = with(arguments);
+        assert_eq!(exit, Some(code), "{arguments:?}: {text}");
+        assert!(text.contains(said), "{arguments:?}: {text}");
+    }
 }
 
 #[test]

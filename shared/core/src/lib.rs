@@ -23,6 +23,7 @@ pub mod price;
 pub mod propose;
 pub mod rate;
 pub mod record;
+pub mod review;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod tier;

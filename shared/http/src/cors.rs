@@ -112,7 +112,8 @@ mod tests {
         );
         assert_eq!(
             reply.headers[ACCESS_CONTROL_EXPOSE_HEADERS],
-            "Content-Location, ETag, RateLimit, RateLimit-Policy, Retry-After, Warning, X-Roster-Source"
+            "Content-Location, ETag, Idempotent-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After, \
+             Warning, X-Next-Cursor, X-Roster-Source"
         );
         let refused = cors("https://b.example").preflight(&request).unwrap();
         assert!(!refused.headers.contains_key(ACCESS_CONTROL_ALLOW_METHODS));

@@ -8,9 +8,10 @@ use roster_core::guard::Hold;
 use roster_core::plan::Plan;
 use roster_core::propose::{Before, propose};
 use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
+use roster_core::review::Review;
 use roster_core::tree::Nodes;
 use roster_core::validate::CATALOG;
-use roster_core::{ModelId, Problem};
+use roster_core::{Model, ModelId, Policy, Problem};
 use roster_git::{Commit, CommitId, Repository};
 use serde::Serialize;
 
@@ -25,6 +26,8 @@ pub struct OfflinePlan {
     pub base: String,
     /// The revision that is judged.
     pub head: String,
+    /// The published revision that the hash names.
+    pub revision: u64,
     /// Every mistake; with any, nothing is planned.
     pub problems: Vec<Problem>,
     /// The steps, one a model.
@@ -33,9 +36,46 @@ pub struct OfflinePlan {
     pub holds: Vec<Hold>,
     /// A name for the plan.
     pub hash: String,
+    /// When it was judged.
+    #[serde(skip)]
+    pub at: Timestamp,
+    /// Every model that is taken as live.
+    #[serde(skip)]
+    pub live: BTreeMap<ModelId, Model>,
+    /// The policy that is taken as live.
+    #[serde(skip)]
+    pub policy: Policy,
+    /// The policy that comes with it, where its file changes.
+    #[serde(skip)]
+    pub next_policy: Option<Policy>,
 }
 
-/// Plans the way from `base` to `head` as if exactly `base` were live.
+impl OfflinePlan {
+    /// The plan as a reviewer reads it.
+    #[must_use]
+    pub fn review(&self) -> Review<'_> {
+        Review {
+            base: &self.base,
+            head: &self.head,
+            revision: self.revision,
+            hash: &self.hash,
+            problems: &self.problems,
+            plan: &self.plan,
+            holds: &self.holds,
+            policy: &self.policy,
+            next_policy: self.next_policy.as_ref(),
+            live: &self.live,
+            now: self.at,
+        }
+    }
+}
+
+/// Plans the way from `base` to `head` as if exactly `base` were live, published as `revision`.
+///
+/// The hash is that of the run that gets to `head`'s catalogue in one step from `base`: it names the catalogue's tree
+/// and not the commit, so a merge and a squash of `head` have it, too. What a table holds beyond `base` is not known
+/// here: a file that takes over a model of the API, or brings back one whose file was removed before `base`, has another
+/// plan there.
 ///
 /// # Errors
 /// [`SyncError`] when the repository cannot be read.
@@ -43,9 +83,10 @@ pub fn plan_between(
     repository: &Repository,
     base: CommitId,
     head: CommitId,
+    revision: u64,
     now: Timestamp,
 ) -> Result<OfflinePlan, SyncError> {
-    let live = read(repository, &Scope::Whole, base)?;
+    let mut live = read(repository, &Scope::Whole, base)?;
     let records = records_of(&live, &repository.commit(base)?);
     let mut nodes = Nodes::default();
     let mut roots = Roots::empty();
@@ -62,19 +103,24 @@ pub fn plan_between(
     let next = catalogue::edit(&nodes, &roots, &changes)?;
     next.fresh.into_iter().for_each(|(id, node)| nodes.insert(id, node));
     roots = next.roots;
-    let policy = live.policy.flatten().unwrap_or_default();
+    let policy = live.policy.take().flatten().unwrap_or_default();
     let change = read(repository, &Scope::Since(vec![base]), head)?;
     let before = Before { roots: &roots, policy: &policy, records: &records, api_models: 0 };
     let blueprint = propose(change.asked(), before, &nodes, now)?;
     let tree = repository.subtree(head, CATALOG)?.map(|tree| tree.to_string());
-    let hash = blueprint.plan.hash(Some(&base.to_string()), tree.as_deref(), 0).map_err(EditError::Json)?;
+    let hash = blueprint.plan.hash(Some(&base.to_string()), tree.as_deref(), revision).map_err(EditError::Json)?;
     Ok(OfflinePlan {
         base: base.to_string(),
         head: head.to_string(),
+        revision,
         problems: blueprint.problems,
         plan: blueprint.plan,
         holds: blueprint.holds,
         hash,
+        at: now,
+        live: live.proposal.present.iter().map(|sourced| (sourced.model.id.clone(), sourced.model.clone())).collect(),
+        next_policy: change.policy.map(Option::unwrap_or_default),
+        policy,
     })
 }
 

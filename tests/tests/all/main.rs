@@ -11,6 +11,7 @@ mod interplay;
 mod invariants;
 mod limits;
 mod operations;
+mod plan_hash;
 mod read_source;
 mod readers;
 mod replay;
