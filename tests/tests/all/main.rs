@@ -12,5 +12,6 @@ mod limits;
 mod read_source;
 mod readers;
 mod replay;
+mod signed;
 mod store_suite;
 mod units;
