@@ -79,7 +79,7 @@ pub(crate) fn read_all(root: &Path) -> Result<(Proposal, Option<Policy>, Vec<Pro
             FileRole::Other => continue,
             FileRole::Model => content(&path, &file)?.and_then(|bytes| validate::read_model(&path, &bytes).map(Some)),
             FileRole::Policy => content(&path, &file)?.and_then(|bytes| {
-                policy = Some(validate::read_policy(&path, &bytes)?);
+                policy = Some(roster_sync::read_policy(&path, &bytes)?);
                 Ok(None)
             }),
         };

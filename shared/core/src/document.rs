@@ -19,7 +19,7 @@ pub const MAX_PROBLEMS: usize = 100;
 /// One mistake in a file: what is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Problem {
-    /// The file, from the root of the repository.
+    /// The file, from the root of the repository; empty when the commit as a whole is meant.
     pub file: String,
     /// The line, from 1; 0 when the file as a whole is meant.
     pub line: usize,
@@ -37,15 +37,23 @@ impl Problem {
     pub fn of_file(file: &str, message: impl Into<String>) -> Self {
         Self { file: file.to_owned(), line: 0, column: 0, pointer: String::new(), message: message.into() }
     }
+
+    /// What is wrong with a commit as a whole, whatever its files.
+    #[must_use]
+    pub fn of_commit(message: impl Into<String>) -> Self {
+        Self::of_file("", message)
+    }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
-        if self.line > 0 {
-            write!(f, ":{}:{}", self.line, self.column)?;
+        if !self.file.is_empty() {
+            f.write_str(&self.file)?;
+            if self.line > 0 {
+                write!(f, ":{}:{}", self.line, self.column)?;
+            }
+            f.write_str(": ")?;
         }
-        f.write_str(": ")?;
         if !self.pointer.is_empty() {
             write!(f, "{}: ", self.pointer)?;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,8 @@ pub struct Policy {
     pub rate_limits: BTreeMap<Tier, RateLimit>,
     /// Where readers read from while a hard-coded catalogue is left behind.
     pub read_source: ReadSourcePolicy,
+    /// Which commits are applied.
+    pub signatures: SignaturePolicy,
 }
 
 impl Policy {
@@ -62,6 +65,7 @@ impl Policy {
                 problems.push((format!("/guard/freezes/{at}/until"), message));
             }
         }
+        problems.extend(self.signatures.problems());
         problems
     }
 }
@@ -80,6 +84,7 @@ impl Default for Policy {
             retention: RetentionPolicy::default(),
             rate_limits: BTreeMap::new(),
             read_source: ReadSourcePolicy::default(),
+            signatures: SignaturePolicy::default(),
         }
     }
 }
@@ -258,5 +263,115 @@ pub struct ReadSourcePolicy {
 impl Default for ReadSourcePolicy {
     fn default() -> Self {
         Self { table_percent: 100, shadow_percent: 0 }
+    }
+}
+
+/// Which commits are applied: all, or those that an allowed key signed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct SignaturePolicy {
+    /// Whether a commit without a signature by one of the keys is rejected.
+    pub required: bool,
+    /// SSH keys, each as a line of a `.pub` file.
+    pub ssh_keys: Vec<String>,
+    /// OpenPGP keys, each as `gpg --armor --export` writes it.
+    pub gpg_keys: Vec<String>,
+}
+
+/// The kinds of SSH keys that signatures are verified with.
+const SSH_KINDS: [&str; 3] = ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"];
+const PGP_BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
+const PGP_END: &str = "-----END PGP PUBLIC KEY BLOCK-----";
+
+impl SignaturePolicy {
+    /// Whether the keys have the form of keys. What is in them is read by those who verify with them.
+    fn problems(&self) -> Vec<(String, String)> {
+        let mut problems = Vec::new();
+        if self.required && self.ssh_keys.is_empty() && self.gpg_keys.is_empty() {
+            let message = "signatures are required, but no key is allowed: nothing could be applied any more";
+            problems.push(("/signatures/required".to_owned(), message.to_owned()));
+        }
+        let mut check = |list: &str, keys: &[String], problem: fn(&str) -> Option<String>| {
+            for (at, key) in keys.iter().enumerate() {
+                problems.extend(problem(key).map(|message| (format!("/signatures/{list}/{at}"), message)));
+            }
+        };
+        check("sshKeys", &self.ssh_keys, ssh_key_problem);
+        check("gpgKeys", &self.gpg_keys, gpg_key_problem);
+        problems
+    }
+}
+
+/// A public key is `<kind> <base64> [comment]`, and its base64 begins with the length and the name of the kind
+/// (RFC 4253, section 6.6).
+fn ssh_key_problem(key: &str) -> Option<String> {
+    if key.contains("PRIVATE KEY") {
+        return Some(
+            "is a private key: consider it lost, and write the public key, the line in the .pub file".to_owned(),
+        );
+    }
+    let mut words = key.split_ascii_whitespace();
+    let kind = words.next().unwrap_or_default();
+    if !SSH_KINDS.contains(&kind) {
+        return Some(format!("begins with \"{kind}\", not with one of {}", SSH_KINDS.join(", ")));
+    }
+    let encoded = words.next().unwrap_or_default();
+    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded).unwrap_or_default();
+    let named = [&[0, 0, 0, u8::try_from(kind.len()).unwrap_or(0)], kind.as_bytes()].concat();
+    if key.lines().count() > 1 || !decoded.starts_with(&named) {
+        return Some(format!("is not an SSH public key: write one line, {kind} AAAA… name"));
+    }
+    None
+}
+
+/// A key is one block (RFC 9580, section 6.2).
+fn gpg_key_problem(key: &str) -> Option<String> {
+    if key.contains("PRIVATE KEY") {
+        return Some("is a private key: consider it lost, and write what gpg --armor --export says".to_owned());
+    }
+    let text = key.trim();
+    let is_block = text.starts_with(PGP_BEGIN) && text.ends_with(PGP_END);
+    if !is_block || text.matches("-----BEGIN").count() != 1 || text.matches("-----END").count() != 1 {
+        return Some(format!("is not one block from {PGP_BEGIN} to {PGP_END}"));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(required: bool, ssh: &[&str], gpg: &[&str]) -> Vec<String> {
+        let owned = |keys: &[&str]| keys.iter().map(|&key| key.to_owned()).collect();
+        let signatures = SignaturePolicy { required, ssh_keys: owned(ssh), gpg_keys: owned(gpg) };
+        let policy = Policy { signatures, ..Policy::default() };
+        policy.problems().into_iter().map(|(pointer, message)| format!("{pointer}: {message}")).collect()
+    }
+
+    #[test]
+    fn keys_of_the_wrong_form_are_told() {
+        let ed25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJqGq+YmuiGIg3drjGZaPWoWKYyBpLPVkRUQ2Jt6BTBW ada";
+        let block = format!("{PGP_BEGIN}\n\nmDMEZ\n=abcd\n{PGP_END}\n");
+        assert_eq!(said(false, &[], &[]), [""; 0]);
+        assert_eq!(said(true, &[ed25519], &[]), [""; 0]);
+        assert_eq!(said(true, &[], &[&block]), [""; 0]);
+        let nothing = "signatures are required, but no key is allowed: nothing could be applied any more";
+        assert_eq!(said(true, &[], &[]), [format!("/signatures/required: {nothing}")]);
+
+        let ssh = |key: &str| said(false, &[ed25519, key], &[]).join("\n");
+        let not_one = "is not an SSH public key: write one line, ssh-ed25519 AAAA… name";
+        assert_eq!(ssh("ssh-ed25519"), format!("/signatures/sshKeys/1: {not_one}"));
+        assert_eq!(ssh("ssh-ed25519 AAAAB3NzaC1yc2EAAAADAQABAAABgQ== x"), format!("/signatures/sshKeys/1: {not_one}"));
+        assert_eq!(ssh(&format!("{ed25519}\n{ed25519}")), format!("/signatures/sshKeys/1: {not_one}"));
+        let kinds = "not with one of ssh-ed25519, ecdsa-sha2-nistp256, ssh-rsa";
+        assert_eq!(ssh(&format!("* {ed25519}")), format!("/signatures/sshKeys/1: begins with \"*\", {kinds}"));
+        assert_eq!(ssh("ssh-dss AAAA"), format!("/signatures/sshKeys/1: begins with \"ssh-dss\", {kinds}"));
+        assert!(ssh("-----BEGIN OPENSSH PRIVATE KEY-----").contains("is a private key: consider it lost"));
+
+        let gpg = |key: &str| said(false, &[], &[key]).join("\n");
+        let not_one = format!("/signatures/gpgKeys/0: is not one block from {PGP_BEGIN} to {PGP_END}");
+        assert_eq!(gpg("0xB5690EEEBB952194"), not_one);
+        assert_eq!(gpg(&format!("{block}{block}")), not_one);
+        assert!(gpg(&block.replace("PUBLIC", "PRIVATE")).contains("is a private key: consider it lost"));
     }
 }

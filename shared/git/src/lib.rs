@@ -11,6 +11,7 @@ mod id;
 mod location;
 mod remote;
 mod repository;
+mod signature;
 mod walk;
 
 pub use commit::Commit;
@@ -19,4 +20,5 @@ pub use error::{BoxError, GitError};
 pub use id::{BlobId, CommitId, TreeId};
 pub use location::Location;
 pub use repository::{Blob, Repository};
+pub use signature::{CommitSignature, SignatureKind};
 pub use walk::Walk;

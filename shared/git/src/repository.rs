@@ -187,8 +187,12 @@ impl fmt::Debug for Blob {
 
 /// Only the repository's own configuration counts: what is read from it must not depend on the
 /// user, nor on a `GIT_DIR` that a hook left in the environment.
+///
+/// An object is what its id says: `refs/replace` would put another tree in the place of one that a
+/// signed commit names.
 pub(crate) fn open_at(path: &Path) -> Result<gix::Repository, gix::Error> {
-    let mut git = gix::open_opts(path, gix::open::Options::isolated())?;
+    let options = gix::open::Options::isolated().config_overrides(["core.useReplaceRefs=false"]);
+    let mut git = gix::open_opts(path, options)?;
     git.object_cache_size_if_unset(OBJECT_CACHE_BYTES);
     Ok(git)
 }

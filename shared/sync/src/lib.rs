@@ -8,7 +8,9 @@ pub mod offline;
 mod read;
 mod reconcile;
 pub mod report;
+mod signed;
 
 pub use read::{ReadCommit, Scope, read};
 pub use reconcile::{Options, Reconciler, Repo, SyncError};
 pub use report::{CommitReport, RunReport, State};
+pub use signed::read_policy;

@@ -11,6 +11,8 @@ use roster_core::{ModelId, Policy};
 use roster_git::{Blob, BlobId, ChangeKind, CommitId, Entry, EntryKind, GitError, Repository};
 use serde::Deserialize;
 
+use crate::signed::read_policy;
+
 /// Which files a commit is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -125,7 +127,7 @@ impl ReadCommit {
             return Ok(());
         };
         let policy = match content(repository, path, entry)? {
-            Ok(bytes) => validate::read_policy(path, &bytes),
+            Ok(bytes) => read_policy(path, &bytes),
             Err(problem) => Err(vec![problem]),
         };
         match policy {

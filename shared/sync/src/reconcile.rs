@@ -22,6 +22,7 @@ use roster_store::{Lease, Manifest, Publication, Store, StoreError, Units};
 
 use crate::read::{ReadCommit, Scope, read};
 use crate::report::{CommitReport, RunReport, State};
+use crate::signed;
 
 /// How long a lease lasts without a sign of life.
 const LEASE: Duration = Duration::from_secs(60);
@@ -388,8 +389,13 @@ impl Reconciler {
     async fn read(&self, session: &Session, id: CommitId) -> Result<Asked, SyncError> {
         let scope = self.scope(session).await?;
         let (commit, mut read) = {
-            let scope = scope.clone();
-            self.repo.with(move |repository| Ok((repository.commit(id)?, read(repository, &scope, id)?))).await?
+            let (scope, rule, now) = (scope.clone(), session.policy.signatures.clone(), (self.clock)());
+            let work = move |repository: &mut Repository| {
+                let mut read = read(repository, &scope, id)?;
+                read.problems.splice(..0, signed::problem(repository, id, &rule, now)?);
+                Ok((repository.commit(id)?, read))
+            };
+            self.repo.with(work).await?
         };
         let records = self.records(session, &scope, &mut read).await?;
         let api_models = match scope {

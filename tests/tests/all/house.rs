@@ -39,13 +39,31 @@ fn dependencies_point_one_way() {
     assert_eq!(ours("roster-git"), [""; 0]);
     assert_eq!(ours("roster-store"), ["roster-core"]);
     assert_eq!(ours("roster-http"), ["roster-core", "roster-store"]);
-    assert_eq!(ours("roster-sync"), ["roster-core", "roster-git", "roster-store"]);
+    assert_eq!(ours("roster-signature"), ["roster-git"]);
+    assert_eq!(ours("roster-sync"), ["roster-core", "roster-git", "roster-signature", "roster-store"]);
     assert_eq!(ours("roster-local"), ["roster-http", "roster-store"]);
     assert_eq!(ours("roster-public"), ["roster-core", "roster-http", "roster-store"]);
     assert_eq!(ours("roster-edit"), ["roster-core", "roster-store"]);
     assert_eq!(ours("roster-admin"), ["roster-core", "roster-edit", "roster-http", "roster-store"]);
     assert_eq!(ours("roster-events"), ["roster-core", "roster-http", "roster-store"]);
     assert_eq!(ours("roster-gitops"), ["roster-core", "roster-git", "roster-http", "roster-store", "roster-sync"]);
+}
+
+/// Reading Git and verifying signatures bring many crates along: only what follows the repository is built with them.
+#[test]
+fn what_answers_callers_is_small() {
+    let all = dependencies();
+    for artifact in ["roster-public", "roster-admin", "roster-events"] {
+        let mut reached = BTreeSet::from([artifact]);
+        let mut next = vec![artifact];
+        while let Some(name) = next.pop() {
+            let below = all.get(name).into_iter().flatten().map(String::as_str);
+            next.extend(below.filter(|below| reached.insert(below)));
+        }
+        for heavy in ["roster-git", "roster-signature", "roster-sync"] {
+            assert!(!reached.contains(heavy), "{artifact} is built with {heavy}");
+        }
+    }
 }
 
 /// Each outside world has one crate that knows it.
@@ -58,6 +76,8 @@ fn one_crate_knows_each_outside_world() {
     };
     assert_eq!(users("aws-"), ["roster-store"]);
     assert_eq!(users("gix"), ["roster-git"]);
+    assert_eq!(users("pgp"), ["roster-signature"]);
+    assert_eq!(users("ssh-key"), ["roster-signature"]);
     assert_eq!(users("lambda_"), ["roster-http"]);
     assert_eq!(users("jsonwebtoken"), ["roster-http"]);
     assert_eq!(users("reqwest"), ["roster-http", "roster-tests"]);

@@ -15,5 +15,6 @@ mod plan_hash;
 mod read_source;
 mod readers;
 mod replay;
+mod signed;
 mod store_suite;
 mod units;

@@ -10,15 +10,21 @@ mod opening;
 mod over_http;
 mod real_history;
 mod resolving;
+mod signing;
 mod support;
 mod walking;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::{error::Error, fs, thread};
 
-use roster_git::{Blob, ChangeKind, CommitId, Entry, EntryKind, FileChange, GitError, Location, Repository, Walk};
+use roster_git::{
+    Blob, ChangeKind, CommitId, CommitSignature, Entry, EntryKind, FileChange, GitError, Location, Repository,
+    SignatureKind, Walk,
+};
 use support::server::{Rule, Server};
 use support::{Origin, git_in, git_with_input, open};
 use tempfile::TempDir;
