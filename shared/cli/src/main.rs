@@ -1,12 +1,15 @@
 //! The `roster` command.
 
 mod audit;
+mod comment;
 mod dev;
 mod digest;
+mod github;
 mod history;
 mod migrate;
 mod output;
 mod plan;
+mod report;
 mod snapshot;
 mod sync;
 mod tables;
@@ -63,6 +66,10 @@ enum Verb {
         #[command(flatten)]
         json: Json,
     },
+    /// Set the status of a commit on GitHub: what became of it
+    Report(report::Arguments),
+    /// Write the text of a file as a comment on a pull request of GitHub, or edit the comment that is there
+    Comment(comment::Arguments),
     /// Apply a repository's branch to the tables
     Sync(sync::Arguments),
     /// Print a name for exactly the specs that the tables hold
@@ -139,6 +146,8 @@ async fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Plan { repo, base, head, format, json } => {
             plan::run(&repo, &base, &head, if json.json { plan::Format::Json } else { format })
         }
+        Verb::Report(arguments) => report::run(arguments).await,
+        Verb::Comment(arguments) => comment::run(arguments).await,
         Verb::Sync(arguments) => sync::run(arguments).await,
         Verb::Digest { tables, json } => digest::run(&tables, json.output()).await,
         Verb::History { id, limit, tables, json } => history::run(&id, limit, &tables, json.output()).await,
