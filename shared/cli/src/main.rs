@@ -1,13 +1,16 @@
 //! The `roster` command.
 
 mod audit;
+mod comment;
 mod dev;
 mod digest;
 mod drift;
+mod github;
 mod history;
 mod migrate;
 mod output;
 mod plan;
+mod report;
 mod snapshot;
 mod sync;
 mod tables;
@@ -51,6 +54,10 @@ enum Verb {
     ///
     /// Exits with 1 for mistakes, and for a plan that would be held: as Markdown only with --fail-on-hold.
     Plan(plan::Arguments),
+    /// Set the status of a commit on GitHub: what became of it
+    Report(report::Arguments),
+    /// Write the text of a file as a comment on a pull request of GitHub, or edit the comment that is there
+    Comment(comment::Arguments),
     /// Apply a repository's branch to the tables
     Sync(sync::Arguments),
     /// Show where the tables do not say what a repository's branch says
@@ -127,6 +134,8 @@ async fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Validate { path, json } => validate::run(&path, json.output()),
         Verb::Snapshot { path } => snapshot::run(&path),
         Verb::Plan(arguments) => plan::run(&arguments),
+        Verb::Report(arguments) => report::run(arguments).await,
+        Verb::Comment(arguments) => comment::run(arguments).await,
         Verb::Sync(arguments) => sync::run(arguments).await,
         Verb::Drift(arguments) => drift::run(arguments).await,
         Verb::Digest { tables, json } => digest::run(&tables, json.output()).await,

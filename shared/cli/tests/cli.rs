@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use roster_core::ModelId;
 use roster_local::{DataDir, DynamoDb, LocalValues, Template};
+use roster_tests::github::{BOT, TestGitHub};
 use roster_tests::repository::{TestRepository, model};
 use roster_tests::tables::lose_history;
 use serde_json::{Value, json};
@@ -550,5 +551,68 @@ fn an_old_table_becomes_a_catalogue_and_nothing_is_lost() {
         for (path, content) in MIGRATED {
             assert_eq!(std::fs::read_to_string(out.join(path)).unwrap(), content, "{name}, again");
         }
+    }
+}
+
+/// `roster` as a workflow of GitHub calls it.
+fn in_workflow(github: &TestGitHub, token: &str, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_roster"))
+        .args(arguments)
+        .env("GITHUB_TOKEN", token)
+        .env("GITHUB_REPOSITORY", github.name())
+        .env("GITHUB_API_URL", github.url())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_workflow_reports_and_comments() {
+    let Some(github) = TestGitHub::repository("workflow") else { return };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let state = || runtime.block_on(github.state());
+    let said = |arguments: &[&str]| {
+        let output = in_workflow(&github, BOT, arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let commit = state()["branches"]["heads/main"]["sha"].as_str().unwrap().to_owned();
+    let report = ["report", "--commit", &commit, "--state", "held", "--target-url", "https://example.com/run"];
+    assert_eq!(said(&report), format!("{commit} is now held"));
+    assert_eq!(said(&report), format!("{commit} was already held"));
+    let described = ["--description", "3 models archived", "--json"];
+    let json: Value = serde_json::from_str(&said(&[&report[..], &described].concat())).unwrap();
+    assert_eq!(json, json!({"commit": commit, "state": "held", "set": true}));
+
+    let directory = tempfile::tempdir().unwrap();
+    let plan = directory.path().join("plan.md");
+    std::fs::write(&plan, "### Roster plan\n").unwrap();
+    let comment = ["comment", "--pull-request", "7", "--file", plan.to_str().unwrap()];
+    let written = said(&comment);
+    assert!(written.starts_with("written: https://github.com/acme/workflow/pull/7#issuecomment-"), "{written}");
+    assert_eq!(said(&comment), written.replace("written", "unchanged"));
+    std::fs::write(&plan, "### Another plan\n").unwrap();
+    assert_eq!(said(&comment), written.replace("written", "edited"));
+    std::fs::write(&plan, "<!-- prices -->\n### Prices\n").unwrap();
+    assert_ne!(said(&comment), written);
+
+    let state = state();
+    let bodies = |list: &Value, key: &str| -> Vec<Value> {
+        list.as_array().unwrap().iter().map(|entry| entry[key].clone()).collect()
+    };
+    assert_eq!(bodies(&state["statuses"], "description"), ["held for approval", "3 models archived"]);
+    let comments = ["<!-- roster-plan -->\n### Another plan\n", "<!-- prices -->\n### Prices\n"];
+    assert_eq!(bodies(&state["comments"], "body"), comments);
+
+    let secret = "ghp_nobody-shall-read-this";
+    for (token, arguments, expected) in [
+        (secret, &report[..], "roster: GitHub does not know the token in GITHUB_TOKEN (401)"),
+        ("", &comment[..], "roster: GITHUB_TOKEN is not set, or not a token"),
+        (BOT, &["report", "--commit", "HEAD", "--state", "held"], "roster: \"HEAD\" is not the whole id of a commit"),
+        (BOT, &["report", "--commit", "x", "--state", "busy"], "error: invalid value 'busy' for '--state <STATE>'"),
+    ] {
+        let output = in_workflow(&github, token, arguments);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && told.starts_with(expected), "{told}");
+        assert!(!told.contains(secret), "{told}");
     }
 }

@@ -37,6 +37,7 @@ fn dependencies_point_one_way() {
     };
     assert_eq!(ours("roster-core"), [""; 0]);
     assert_eq!(ours("roster-git"), [""; 0]);
+    assert_eq!(ours("roster-github"), [""; 0]);
     assert_eq!(ours("roster-store"), ["roster-core"]);
     assert_eq!(ours("roster-http"), ["roster-core", "roster-store"]);
     assert_eq!(ours("roster-signature"), ["roster-git"]);
@@ -78,6 +79,7 @@ fn one_crate_knows_each_outside_world() {
     assert_eq!(users("gix"), ["roster-git"]);
     assert_eq!(users("pgp"), ["roster-signature"]);
     assert_eq!(users("ssh-key"), ["roster-signature"]);
+    assert_eq!(users("octocrab"), ["roster-github"]);
     assert_eq!(users("lambda_"), ["roster-http"]);
     assert_eq!(users("jsonwebtoken"), ["roster-http"]);
     assert_eq!(users("reqwest"), ["roster-http", "roster-tests"]);

@@ -6,6 +6,7 @@ mod admin;
 mod admin_bodies;
 mod bad_input;
 mod crash;
+mod github;
 mod house;
 mod interplay;
 mod invariants;
