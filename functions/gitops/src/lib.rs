@@ -1,9 +1,14 @@
 //! What follows the repository.
 
+mod git_webhook;
+mod push;
+mod request_sync;
+mod signature;
 mod sync;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use roster_git::{GitError, Location, Repository};
@@ -24,6 +29,9 @@ pub struct App {
     reconciler: OnceCell<Reconciler>,
     gate: Gate,
     policies: PolicyCache,
+    webhook_secret: Option<String>,
+    /// How far apart the runs start that wishes cause.
+    pace: Duration,
 }
 
 impl App {
@@ -41,6 +49,8 @@ impl App {
             reconciler: OnceCell::new(),
             gate: Gate::from_env(env)?.with_limits(env, store.clone())?,
             policies: PolicyCache::default(),
+            webhook_secret: env.optional("WEBHOOK_SECRET").map(str::to_owned),
+            pace: Duration::from_millis(env.number("SYNC_PACE_MS", sync::PACE_MS)?),
             store,
         }))
     }
@@ -80,6 +90,10 @@ impl App {
 impl Gatekeeper for App {
     fn admit<'a>(&'a self, access: Access, request: &'a Request) -> HandlerFuture<'a, Result<Admission, Problem>> {
         Box::pin(async move {
+            // A webhook brings its own proof, and shall not wait for a policy that has nothing to say about it.
+            if access == Access::Open {
+                return Ok(Admission::default());
+            }
             let policy = self.policies.current(&self.store).await.map_err(unavailable)?;
             self.gate.admit(access, request, &policy).await
         })
@@ -93,5 +107,14 @@ fn unavailable(error: StoreError) -> Problem {
 }
 
 /// The functions of this artifact.
-pub static FUNCTIONS: &[Function<App>] =
-    &[Function { name: "sync", handler: Handler::Event(|app, event| Box::pin(sync::handle(app, event))) }];
+pub static FUNCTIONS: &[Function<App>] = &[
+    Function {
+        name: "git-webhook",
+        handler: Handler::Http(Access::Open, |app, request| Box::pin(git_webhook::handle(app, request))),
+    },
+    Function {
+        name: "request-sync",
+        handler: Handler::Http(Access::ADMINS, |app, request| Box::pin(request_sync::handle(app, request))),
+    },
+    Function { name: "sync", handler: Handler::Event(|app, event| Box::pin(sync::handle(app, event))) },
+];
