@@ -14,3 +14,4 @@ mod readers;
 mod replay;
 mod store_suite;
 mod units;
+mod webhook;
