@@ -1,10 +1,11 @@
-//! A proxy before DynamoDB that dies at a chosen write: before it takes effect, or after.
+//! Proxies before DynamoDB: one dies at a chosen write, before it takes effect or after; one holds a call back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// When the fatal write is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,76 @@ impl Drop for DyingProxy {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// A proxy that holds back the first call of one operation, until it is told to go on.
+pub struct HoldingProxy {
+    /// Where it answers.
+    pub url: String,
+    hold: Arc<Hold>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+struct Hold {
+    operation: String,
+    is_over: AtomicBool,
+    reached: Notify,
+    released: Notify,
+}
+
+impl HoldingProxy {
+    /// Lets everything through to `upstream` but the first call of `operation`.
+    pub async fn start(upstream: &str, operation: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let upstream = upstream.trim_start_matches("http://").to_owned();
+        let hold = Arc::new(Hold {
+            operation: format!(".{operation}\r\n"),
+            is_over: AtomicBool::new(false),
+            reached: Notify::new(),
+            released: Notify::new(),
+        });
+        let shared = hold.clone();
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (upstream, hold) = (upstream.clone(), shared.clone());
+                tokio::spawn(async move {
+                    let _ = pass(client, &upstream, &hold).await;
+                });
+            }
+        });
+        Self { url, hold, task }
+    }
+
+    /// Waits until the call is held back.
+    pub async fn reached(&self) {
+        self.hold.reached.notified().await;
+    }
+
+    /// Lets the call go on.
+    pub fn release(&self) {
+        self.hold.released.notify_one();
+    }
+}
+
+impl Drop for HoldingProxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn pass(mut client: TcpStream, upstream: &str, hold: &Hold) -> std::io::Result<()> {
+    let mut server = TcpStream::connect(upstream).await?;
+    while let Some(request) = message(&mut client).await? {
+        if contains(&request, hold.operation.as_bytes()) && !hold.is_over.swap(true, Ordering::SeqCst) {
+            hold.reached.notify_one();
+            hold.released.notified().await;
+        }
+        server.write_all(&request).await?;
+        let Some(response) = message(&mut server).await? else { return Ok(()) };
+        client.write_all(&response).await?;
+    }
+    Ok(())
 }
 
 async fn serve(mut client: TcpStream, upstream: &str, left: &AtomicI64, death: Death) -> std::io::Result<()> {

@@ -2,14 +2,19 @@
 
 mod approve_plan;
 mod check_drift;
+mod git_webhook;
 mod hold_sync;
 mod list_drift;
 mod list_runs;
+mod push;
 mod release_sync;
+mod request_sync;
+mod signature;
 mod sync;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 use jiff::Timestamp;
@@ -33,6 +38,9 @@ pub struct App {
     reconciler: OnceCell<Reconciler>,
     gate: Gate,
     policies: PolicyCache,
+    webhook_secret: Option<String>,
+    /// How far apart the runs start that wishes cause.
+    pace: Duration,
 }
 
 impl App {
@@ -50,6 +58,8 @@ impl App {
             reconciler: OnceCell::new(),
             gate: Gate::from_env(env)?.with_limits(env, store.clone())?,
             policies: PolicyCache::default(),
+            webhook_secret: env.optional("WEBHOOK_SECRET").map(str::to_owned),
+            pace: Duration::from_millis(env.number("SYNC_PACE_MS", sync::PACE_MS)?),
             store,
         }))
     }
@@ -156,6 +166,11 @@ const ADMINS: &[Role] = &[Role::Admin, Role::SuperAdmin];
 
 /// The functions of this artifact.
 pub static FUNCTIONS: &[Function<App>] = &[
+    Function {
+        name: "git-webhook",
+        handler: Handler::Http(Access::Open, |app, request| Box::pin(git_webhook::handle(app, request))),
+    },
+    for_roles("request-sync", ADMINS, |app, request| Box::pin(request_sync::handle(app, request))),
     Function { name: "sync", handler: Handler::Event(|app, event| Box::pin(sync::handle(app, event))) },
     Function { name: "check-drift", handler: Handler::Event(|app, event| Box::pin(check_drift::handle(app, event))) },
     for_roles("approve-plan", &[Role::SuperAdmin], |app, request| Box::pin(approve_plan::handle(app, request))),

@@ -1,21 +1,83 @@
 //! `sync`: brings the tables to the tip of the branch. What calls it only says "look".
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use roster_core::audit::{AuditEvent, EventKind};
 use roster_http::function::EventError;
-use roster_sync::{Options, SyncError};
+use roster_store::TakenWish;
+use roster_sync::{Options, RunReport, SyncError};
 use serde_json::{Value, json};
 
 use crate::App;
 
-/// Runs once; a run that finds another one at work leaves it the work.
-pub(crate) async fn handle(app: &App, _event: Value) -> Result<Value, EventError> {
-    let fail = |error: &dyn std::fmt::Display| EventError(error.to_string());
+/// How far apart the runs start that wishes cause, in milliseconds: what comes in between shares the next one.
+pub(crate) const PACE_MS: u64 = 1_000;
+/// The most runs of one call, so that it ends within the function's time limit. A wish that is left over has its own
+/// record in the stream, and the poll.
+const ROUNDS: usize = 3;
+/// How often the wishes are read again after a pause, or after another run was faster.
+const TRIES: usize = 5;
+
+/// Looks at the branch, and again while wishes come in.
+///
+/// The runtime table's stream calls it for a wish, and then a look is due only while one is open. Whatever else calls
+/// it, a schedule or a person, has the branch looked at in any case, for a delivery may never have come. A run that
+/// finds another one at work leaves it the work: that one looks for wishes after it has given the lease back, and so
+/// sees every wish of whoever was turned away before.
+pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError> {
+    let is_wish = event["Records"].is_array();
+    let mut answer = json!({"state": "idle"});
+    for round in 0..ROUNDS {
+        let is_asked = round == 0 && !is_wish;
+        // The wish is taken before the repository is opened: a run that fails has taken it, so the next delivery,
+        // also a repeated one, makes a new wish, and that calls this again.
+        let taken = take(app, if is_asked { Duration::ZERO } else { app.pace }).await?;
+        if taken.is_none() && !is_asked {
+            break;
+        }
+        let Some(report) = look(app).await? else {
+            if round == 0 {
+                answer = json!({"state": "busy"});
+            }
+            break;
+        };
+        // Held and rejected are answers too: the look was done, and would find the same again.
+        if let Some(taken) = taken {
+            app.store.grant_wish(&taken, &report.commit).await.map_err(failed)?;
+        }
+        if round == 0 || report.commits > 0 {
+            answer = serde_json::to_value(report).map_err(failed)?;
+        }
+    }
+    Ok(answer)
+}
+
+/// Takes the newest wish with it, once the pace allows; `None` when all are granted, or others are at it.
+async fn take(app: &App, pace: Duration) -> Result<Option<TakenWish>, EventError> {
+    for _ in 0..TRIES {
+        let wishes = app.store.wishes().await.map_err(failed)?;
+        if !wishes.is_open() {
+            return Ok(None);
+        }
+        let pause = wishes.pause(pace, Timestamp::now());
+        if !pause.is_zero() {
+            // While this one waits another may start, so it reads again what there is to take.
+            tokio::time::sleep(pause).await;
+        } else if let Some(taken) = app.store.take_wish(&wishes, Timestamp::now()).await.map_err(failed)? {
+            return Ok(Some(taken));
+        }
+    }
+    Ok(None)
+}
+
+/// One run; `None` when another one is at work.
+async fn look(app: &App) -> Result<Option<RunReport>, EventError> {
     let reconciler = match app.reconciler().await {
         Ok(reconciler) => reconciler,
         Err(error) => {
             tell(app, &error.to_string()).await;
-            return Err(fail(&error));
+            return Err(failed(error));
         }
     };
     let options = Options::follow(&app.branch);
@@ -24,13 +86,17 @@ pub(crate) async fn handle(app: &App, _event: Value) -> Result<Value, EventError
         tracing::info!(state, commit, revision, at, of, "commit reconciled");
     });
     match run.await {
-        Ok(report) => serde_json::to_value(report).map_err(|error| fail(&error)),
-        Err(SyncError::Busy) => Ok(json!({"state": "busy"})),
+        Ok(report) => Ok(Some(report)),
+        Err(SyncError::Busy) => Ok(None),
         Err(error) => {
             tell(app, &error.told()).await;
-            Err(fail(&error))
+            Err(failed(error))
         }
     }
+}
+
+fn failed(error: impl std::fmt::Display) -> EventError {
+    EventError(error.to_string())
 }
 
 /// Keeps a failure for the audit; the same one again within the hour is no news.

@@ -47,7 +47,7 @@ impl Stack {
             name: name.clone(),
             key: KeySpec { partition: key("pk"), sort: sort.map(key) },
             indexes: Vec::new(),
-            stream: false,
+            stream: None,
             ttl: None,
         };
         let specs = [table(&names.published, None), table(&names.runtime, Some("sk"))];

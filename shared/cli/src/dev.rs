@@ -47,9 +47,9 @@ pub(crate) struct Arguments {
     log: String,
 }
 
-/// What the functions may be told by the environment of `roster dev`: access to the repository, and whose tokens are
-/// taken instead of those that it signs itself.
-const FROM_OUTSIDE: [&str; 8] = [
+/// What the functions may be told by the environment of `roster dev`: access to the repository, the secret of its
+/// webhooks, and whose tokens are taken instead of those that it signs itself.
+const FROM_OUTSIDE: [&str; 9] = [
     "GIT_TOKEN",
     "JWKS_FILE",
     "JWKS_URL",
@@ -58,6 +58,7 @@ const FROM_OUTSIDE: [&str; 8] = [
     "JWT_ROLES_CLAIM",
     "JWT_SUBJECT_CLAIM",
     "JWT_TIER_CLAIM",
+    "WEBHOOK_SECRET",
 ];
 
 /// Runs until Ctrl-C or SIGTERM.

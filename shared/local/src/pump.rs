@@ -20,6 +20,9 @@ use crate::template::{StreamSource, Template};
 
 /// How long an empty stream is left alone.
 const IDLE: Duration = Duration::from_millis(100);
+/// The most records read at once, DynamoDB's own limit. Filters are applied before batches are made, as Lambda does it:
+/// of a table in which much happens that a function is not called for, a batch's worth at a time would be slow.
+const READ: i32 = 1_000;
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 
@@ -135,7 +138,7 @@ impl Mapping {
             while let Ok(request) = requests.try_recv() {
                 waiting.push(request);
             }
-            match follower.next(self.source.batch_size).await {
+            match follower.next(READ).await {
                 Ok(Some(batch)) => {
                     if !self.deliver(batch.records, &stop).await {
                         return;
@@ -164,7 +167,8 @@ impl Mapping {
     async fn deliver(&self, mut records: Vec<Value>, stop: &Stop) -> bool {
         records.retain(|record| self.passes(record));
         // What is next is last. The number is of the tries that a batch has behind it.
-        let mut pending = vec![(records, 0)];
+        let size = usize::try_from(self.source.batch_size).unwrap_or(1).max(1);
+        let mut pending: Vec<(Vec<Value>, u32)> = records.chunks(size).rev().map(|batch| (batch.to_vec(), 0)).collect();
         while let Some((mut batch, tries)) = pending.pop() {
             if batch.is_empty() {
                 continue;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::Method;
 use roster_http::Env;
 use roster_store::TableNames;
-use roster_store::tables::{IndexSpec, KeyAttribute, KeyKind, KeySpec, TableSpec};
+use roster_store::tables::{IndexSpec, KeyAttribute, KeyKind, KeySpec, StreamView, TableSpec};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -135,7 +135,11 @@ impl Template {
         // The message of a YAML error has its line and column.
         let document = yaml::parse(text).map_err(|error| at("", error))?;
         let raw: RawTemplate = typed("", document)?;
-        let mut scope = Scope { references: references(&raw.parameters, &values.parameters)? };
+        let mut scope = Scope { references: references(&raw.parameters, &values.parameters)?, ..Scope::default() };
+        for (name, condition) in &raw.conditions {
+            let holds = scope.holds(condition).map_err(|message| at(name, message))?;
+            scope.conditions.insert(name.clone(), holds);
+        }
         let globals = raw.globals.function.unwrap_or_default();
         let (mut functions, mut tables) = (Vec::new(), Vec::new());
         // Tables first: functions refer to them.
@@ -155,7 +159,7 @@ impl Template {
         let streamed =
             functions.iter().flat_map(|function| function.streams.iter().map(move |stream| (function, stream)));
         for (function, stream) in streamed {
-            if !tables.iter().any(|table| table.logical_id == stream.table && table.spec.stream) {
+            if !tables.iter().any(|table| table.logical_id == stream.table && table.spec.stream.is_some()) {
                 return Err(at(&function.logical_id, format_args!("{} is not a table with a stream", stream.table)));
             }
         }
@@ -204,6 +208,8 @@ const ONLY_ON_AWS: &[&str] =
 struct RawTemplate {
     #[serde(default)]
     parameters: BTreeMap<String, RawParameter>,
+    #[serde(default)]
+    conditions: BTreeMap<String, Value>,
     #[serde(default)]
     globals: RawGlobals,
     resources: BTreeMap<String, RawResource>,
@@ -402,13 +408,13 @@ enum AllAttributes {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct RawStreamView {
-    #[serde(rename = "StreamViewType")]
-    _stream_view_type: BothImages,
+    stream_view_type: RawView,
 }
 
 #[derive(Deserialize)]
-enum BothImages {
-    #[serde(rename = "NEW_AND_OLD_IMAGES")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum RawView {
+    NewImage,
     NewAndOldImages,
 }
 
@@ -567,7 +573,10 @@ fn table(id: &str, resource: &RawResource, scope: &Scope) -> Result<Table, Templ
         name: scope.text(&raw.table_name).map_err(|message| at(id, message))?,
         key: key(&raw.key_schema)?,
         indexes: raw.global_secondary_indexes.iter().map(index).collect::<Result<_, _>>()?,
-        stream: raw.stream_specification.is_some(),
+        stream: raw.stream_specification.map(|stream| match stream.stream_view_type {
+            RawView::NewImage => StreamView::NewImage,
+            RawView::NewAndOldImages => StreamView::NewAndOldImages,
+        }),
         ttl: raw.time_to_live_specification.filter(|ttl| ttl.enabled).map(|ttl| ttl.attribute_name),
     };
     Ok(Table { logical_id: id.to_owned(), spec })
@@ -640,6 +649,15 @@ mod tests {
         assert!(stream.bisects && stream.reports_failures);
         assert!(stream.filters[0].matches(&json!({"eventName": "INSERT"})));
         assert!(!stream.filters[0].matches(&json!({"eventName": "REMOVE"})));
+        let stream = &named("sync").streams[0];
+        assert_eq!((stream.table.as_str(), stream.max_retries), ("RuntimeTable", Some(2)));
+        let record = |pk: &str, sk: &str, look: &str| {
+            let keys = json!({"pk": {"S": pk}, "sk": {"S": sk}});
+            json!({"eventName": "MODIFY", "dynamodb": {"Keys": keys, "NewImage": {"look": {"S": look}}}})
+        };
+        assert!(stream.filters[0].matches(&record("wish", "wish", "wanted")));
+        assert!(!stream.filters[0].matches(&record("wish", "wish", "taken")));
+        assert!(!stream.filters[0].matches(&record("bucket#1", "bucket", "wanted")));
     }
 
     #[test]
@@ -657,11 +675,12 @@ mod tests {
                     sort: Some(attribute("at", KeyKind::String)),
                 },
             }],
-            stream: false,
+            stream: None,
             ttl: None,
         };
         assert_eq!(spec("HistoryTable"), history);
-        assert!(spec("ModelsTable").stream);
+        assert_eq!(spec("ModelsTable").stream, Some(StreamView::NewAndOldImages));
+        assert_eq!(spec("RuntimeTable").stream, Some(StreamView::NewImage));
         assert_eq!(spec("PublishedTable").key.sort, None);
         assert_eq!(spec("RuntimeTable").ttl.as_deref(), Some("expiresAt"));
     }
@@ -669,6 +688,7 @@ mod tests {
     #[test]
     fn an_artifact_has_one_environment() {
         let template = deployed();
+        assert_eq!(template.env_for("gitops").unwrap().optional("WEBHOOK_SECRET"), None, "there is none by default");
         let env = template.env_for("public").unwrap();
         assert_eq!(env.optional("PUBLISHED_TABLE"), Some("roster-local-published"));
         assert_eq!(env.optional("MAX_STALENESS_MS"), Some("1000"));
@@ -702,13 +722,15 @@ mod tests {
             ("rate(1 minute)", "cron(0 0 * * ? *)", "Sync.Events.Poll: schedule cron"),
             ("rate(1 minute)", "rate(1 minutes)", "Sync.Events.Poll: schedule rate"),
             ("Type: Schedule", "Type: ScheduleV2", "Sync.Events.Poll: type ScheduleV2"),
-            ("TRIM_HORIZON", "LATEST", "RecordHistory.Events.Models: StartingPosition: unknown variant `LATEST`"),
+            ("TRIM_HORIZON", "LATEST", "Sync.Events.Wish: StartingPosition: unknown variant `LATEST`"),
             ("NEW_AND_OLD_IMAGES", "KEYS_ONLY", "ModelsTable: StreamSpecification.StreamViewType"),
             ("ProjectionType: ALL", "ProjectionType: KEYS_ONLY", "HistoryTable: GlobalSecondaryIndexes[0]"),
             ("AWS::SNS::Topic", "AWS::Events::Rule", "Alerts: type AWS::Events::Rule"),
-            ("BRANCH: !Ref Branch", "BRANCH: !Ref Brnch", "Sync: Environment.BRANCH: Brnch has no value"),
-            ("BRANCH: !Ref Branch", "BRANCH: !ImportValue x", "Sync: Environment.BRANCH"),
+            ("BRANCH: !Ref Branch", "BRANCH: !Ref Brnch", "GitWebhook: Environment.BRANCH: Brnch has no value"),
+            ("BRANCH: !Ref Branch", "BRANCH: !ImportValue x", "GitWebhook: Environment.BRANCH"),
             ("Stream: !GetAtt ModelsTable.StreamArn", "Stream: !GetAtt HistoryTable.StreamArn", "RecordHistory: Hist"),
+            ("!Not [!Equals", "!Or [!Equals", "HasWebhookSecret: "),
+            ("!If [HasWebhookSecret", "!If [HasSecret", "GitWebhook: Environment.WEBHOOK_SECRET: there is no cond"),
             ("Resources:", "Resources: [", "line"),
         ] {
             let text = TEMPLATE.replacen(from, to, 1);

@@ -20,6 +20,7 @@ pub mod reader;
 pub mod runs;
 mod transaction;
 pub mod units;
+pub mod wish;
 
 #[cfg(feature = "local")]
 pub mod streams;
@@ -36,3 +37,4 @@ pub use policy::PolicyCache;
 pub use published::{Manifest, Publication};
 pub use runs::KeptRun;
 pub use units::{Meter, Units};
+pub use wish::{TakenWish, Wished, Wishes};

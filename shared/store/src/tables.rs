@@ -22,10 +22,19 @@ pub struct TableSpec {
     pub key: KeySpec,
     /// Its global secondary indexes; each projects all attributes.
     pub indexes: Vec<IndexSpec>,
-    /// Whether it has a stream, of new and old images.
-    pub stream: bool,
+    /// What its stream tells of a change, where it has a stream.
+    pub stream: Option<StreamView>,
     /// The attribute that says when an item expires.
     pub ttl: Option<String>,
+}
+
+/// What a stream tells of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamView {
+    /// The item after it.
+    NewImage,
+    /// The item before and after it.
+    NewAndOldImages,
 }
 
 /// A global secondary index.
@@ -64,8 +73,8 @@ pub enum KeyKind {
     Number,
 }
 
-/// Makes the tables that do not exist, and waits until all of them can be used. A table that exists
-/// is left as it is.
+/// Makes the tables that do not exist, and waits until all of them can be used. A table that exists gets the stream
+/// and the expiry that it lacks, as a new version of the template gives them, and is left as it is otherwise.
 ///
 /// # Errors
 /// [`StoreError::Call`].
@@ -74,7 +83,11 @@ pub async fn create_missing(store: &Store, specs: &[TableSpec]) -> Result<(), St
         create(&store.client, spec).await?;
     }
     for spec in specs {
-        until_active(&store.client, &spec.name).await?;
+        let has_stream = until_active(&store.client, &spec.name).await?;
+        if let Some(view) = spec.stream.filter(|_| !has_stream) {
+            add_stream(&store.client, &spec.name, view).await?;
+            until_active(&store.client, &spec.name).await?;
+        }
         if let Some(attribute) = &spec.ttl {
             expire_by(&store.client, &spec.name, attribute).await?;
         }
@@ -92,10 +105,7 @@ async fn create(client: &Client, spec: &TableSpec) -> Result<(), StoreError> {
 
 fn request(client: &Client, spec: &TableSpec) -> Result<CreateTableFluentBuilder, BuildError> {
     let indexes = spec.indexes.iter().map(index).collect::<Result<Vec<_>, _>>()?;
-    let stream = StreamSpecification::builder()
-        .stream_enabled(true)
-        .stream_view_type(StreamViewType::NewAndOldImages)
-        .build()?;
+    let stream = spec.stream.map(stream).transpose()?;
     Ok(client
         .create_table()
         .table_name(&spec.name)
@@ -103,7 +113,22 @@ fn request(client: &Client, spec: &TableSpec) -> Result<CreateTableFluentBuilder
         .set_attribute_definitions(Some(attributes(spec)?))
         .set_key_schema(Some(key_schema(&spec.key)?))
         .set_global_secondary_indexes(Some(indexes).filter(|indexes| !indexes.is_empty()))
-        .set_stream_specification(spec.stream.then_some(stream)))
+        .set_stream_specification(stream))
+}
+
+fn stream(view: StreamView) -> Result<StreamSpecification, BuildError> {
+    let view = match view {
+        StreamView::NewImage => StreamViewType::NewImage,
+        StreamView::NewAndOldImages => StreamViewType::NewAndOldImages,
+    };
+    StreamSpecification::builder().stream_enabled(true).stream_view_type(view).build()
+}
+
+async fn add_stream(client: &Client, table: &str, view: StreamView) -> Result<(), StoreError> {
+    let stream = stream(view).map_err(call("UpdateTable"))?;
+    let request = client.update_table().table_name(table).stream_specification(stream);
+    request.send().await.map_err(call("UpdateTable"))?;
+    Ok(())
 }
 
 /// Every attribute of a key, once, whichever keys it is part of.
@@ -139,11 +164,12 @@ fn key_schema(key: &KeySpec) -> Result<Vec<KeySchemaElement>, BuildError> {
     partition.chain(key.sort.iter().map(|sort| element(sort, KeyType::Range))).collect()
 }
 
-async fn until_active(client: &Client, table: &str) -> Result<(), StoreError> {
+/// Waits until a table can be used; answers whether it has a stream.
+async fn until_active(client: &Client, table: &str) -> Result<bool, StoreError> {
     loop {
         let answer = client.describe_table().table_name(table).send().await.map_err(call("DescribeTable"))?;
-        if answer.table.is_some_and(|table| table.table_status == Some(TableStatus::Active)) {
-            return Ok(());
+        if let Some(table) = answer.table.filter(|table| table.table_status == Some(TableStatus::Active)) {
+            return Ok(table.stream_specification.is_some_and(|stream| stream.stream_enabled));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

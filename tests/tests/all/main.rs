@@ -19,3 +19,4 @@ mod replay;
 mod signed;
 mod store_suite;
 mod units;
+mod webhook;

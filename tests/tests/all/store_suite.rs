@@ -23,6 +23,7 @@ async fn suite(tables: &TestTables) {
     timeline(tables).await;
     runs(tables).await;
     crate::limits::suite(tables).await;
+    crate::webhook::suite(tables).await;
 }
 
 /// Add, reprice, remove, return, revert, and more in one commit than one transaction takes; everything twice.

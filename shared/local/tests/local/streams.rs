@@ -83,6 +83,20 @@ async fn records_look_as_lambda_delivers_them() {
 }
 
 #[tokio::test]
+async fn a_table_from_before_it_had_a_stream_gets_one() {
+    let dynamodb = DynamoDb::memory().unwrap();
+    let mut older = template();
+    older.tables.iter_mut().for_each(|table| table.spec.stream = None);
+    let store = dynamodb.store(&older).await.unwrap();
+    let runtime = template().table_names.runtime;
+    let open = async || Follower::open(&store, dynamodb.endpoint(), &runtime, Checkpoint::default()).await;
+    assert!(open().await.is_err());
+    dynamodb.store(&template()).await.unwrap();
+    assert!(open().await.unwrap().next(10).await.unwrap().is_none());
+    dynamodb.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_table_without_a_stream_is_refused() {
     let dynamodb = DynamoDb::memory().unwrap();
     let store = dynamodb.store(&template()).await.unwrap();
