@@ -57,7 +57,9 @@ impl Arguments {
 
 impl Tables {
     pub(crate) async fn open(arguments: &Arguments) -> Result<Self, Failure> {
-        let template = Template::load(&LocalValues::default())?;
+        let mut template = Template::load(&LocalValues::default())?;
+        // Of what follows streams only the history is kept here: a verb syncs when it is told to.
+        template.functions.retain(|function| function.artifact == "events");
         let dynamodb = arguments.dynamodb().await?;
         let store = dynamodb.store(&template).await?;
         // Another process that has the tables open follows their streams already.
