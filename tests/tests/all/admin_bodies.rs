@@ -8,10 +8,12 @@ use roster_tests::stack::{Answer, TestStack, token};
 use serde_json::{Value, json};
 
 /// What differs from run to run.
-const VARYING: [&str; 16] = [
+const VARYING: [&str; 18] = [
     "request_id",
     "correlationId",
     "at",
+    "appliedAt",
+    "decidedAt",
     "createdAt",
     "from",
     "to",
