@@ -2,18 +2,16 @@
 
 use http::StatusCode;
 use roster_http::{Problem, Query, Reply, Request};
-use serde_json::json;
 
-use crate::{App, record, unavailable, write};
+use crate::{App, record, write};
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     Query::of(&request).finish()?;
     let id = write::model_id(&request)?;
-    let policy = app.policies.current(&app.store).await.map_err(unavailable)?;
-    let found = app.store.records([&id]).await.map_err(unavailable)?.remove(&id);
+    let policy = app.policies.current(&app.store).await?;
+    let found = app.store.records([&id]).await?.remove(&id);
     let found = found
         .ok_or_else(|| Problem::not_found(format!("no model has the id \"{id}\"")).with("model_id", id.as_str()))?;
     let data = record::shown(&found, &policy, request.now);
-    let body = json!({"status": "success", "message": format!("model {id}"), "data": data});
-    Ok(Reply::json(StatusCode::OK, body.to_string()).with_etag(&record::etag(&found)))
+    Ok(Reply::success(StatusCode::OK, &format!("model {id}"), data).with_etag(&record::etag(&found)))
 }

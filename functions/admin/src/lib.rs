@@ -29,7 +29,7 @@ use roster_http::env::EnvError;
 use roster_http::function::{HandlerFuture, HttpHandler};
 use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, Problem, Request};
 use roster_store::reader::Reader;
-use roster_store::{PolicyCache, Store, StoreError, TableNames};
+use roster_store::{PolicyCache, Store, TableNames};
 
 /// What the functions of this artifact share.
 pub struct App {
@@ -68,16 +68,10 @@ impl App {
 impl Gatekeeper for App {
     fn admit<'a>(&'a self, access: Access, request: &'a Request) -> HandlerFuture<'a, Result<Admission, Problem>> {
         Box::pin(async move {
-            let policy = async { self.policies.current(&self.store).await.map_err(unavailable) };
+            let policy = async { self.policies.current(&self.store).await.map_err(Problem::from) };
             self.gate.admit(access, request, policy).await
         })
     }
-}
-
-/// What a client is told when the tables do not answer; the log is told why.
-fn unavailable(error: StoreError) -> Problem {
-    tracing::error!(%error, "the tables are out of reach");
-    Problem::unavailable()
 }
 
 const fn admins(name: &'static str, handler: HttpHandler<App>) -> Function<App> {

@@ -4,8 +4,8 @@ use roster_core::lifecycle::Stage;
 use roster_http::{Problem, Query, Reply, Request};
 use serde_json::{Value, json};
 
+use crate::App;
 use crate::listing::{Listing, entry};
-use crate::{App, unavailable};
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     let mut query = Query::of(&request);
@@ -17,7 +17,7 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
         view.stage == Stage::Archived && legacy.is_none_or(|legacy| view.is_legacy == legacy)
     });
     let page = page.await?;
-    let records = app.store.records(&page.ids).await.map_err(unavailable)?;
+    let records = app.store.records(&page.ids).await?;
     let entries = page.ids.iter().filter_map(|id| {
         let mut entry = entry(&page.snapshot, page.view(id.as_str())?, request.now);
         // A model that a passed sunset hid has no record of it, and one that is back since has none any more.

@@ -31,6 +31,5 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
         "to": timeline.range.to,
         "nextCursor": next_cursor,
     });
-    let body = json!({"status": "success", "message": "what was done, newest first", "data": data});
-    Ok(Reply::json(StatusCode::OK, body.to_string()))
+    Ok(Reply::success(StatusCode::OK, "what was done, newest first", data))
 }

@@ -13,7 +13,7 @@ use roster_http::{Cursor, Problem, Query, Reply, Request};
 use roster_store::reader::Snapshot;
 use serde_json::{Value, json};
 
-use crate::{App, unavailable};
+use crate::App;
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 200;
@@ -53,9 +53,9 @@ impl<'q> Listing<'q> {
         let view = fingerprint([key, self.provider.unwrap_or_default(), &format!("{:?}", self.capabilities)]);
         let cursor = self.cursor.map(|text| Cursor::decode(text, &view)).transpose()?;
         let snapshot = match &cursor {
-            None => app.reader.current(request.now).await.map_err(unavailable)?.snapshot,
+            None => app.reader.current(request.now).await?.snapshot,
             Some(cursor) => {
-                let pinned = app.reader.at_revision(cursor.revision, request.now).await.map_err(unavailable)?;
+                let pinned = app.reader.at_revision(cursor.revision, request.now).await?;
                 pinned.ok_or_else(|| revision_expired(cursor.revision))?
             }
         };
@@ -103,7 +103,7 @@ impl Page {
             "revision": self.snapshot.revision,
             "nextCursor": self.next,
         });
-        Reply::json(StatusCode::OK, json!({"status": "success", "message": message, "data": data}).to_string())
+        Reply::success(StatusCode::OK, message, data)
     }
 
     /// A model of the page, live or removed.

@@ -4,7 +4,7 @@ use http::StatusCode;
 use roster_http::{Problem, Query, Reply, Request};
 use serde_json::json;
 
-use crate::{App, unavailable, write};
+use crate::{App, write};
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
@@ -18,8 +18,8 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
         query.one("cursor", |text| text.parse::<u64>().map_err(|_| format!("\"{text}\" is no cursor of this listing")));
     query.finish()?;
     let id = write::model_id(&request)?;
-    let mut entries = app.store.history(&id, cursor, limit + 1).await.map_err(unavailable)?;
-    if entries.is_empty() && cursor.is_none() && app.store.records([&id]).await.map_err(unavailable)?.is_empty() {
+    let mut entries = app.store.history(&id, cursor, limit + 1).await?;
+    if entries.is_empty() && cursor.is_none() && app.store.records([&id]).await?.is_empty() {
         return Err(write::absent(app, &id, request.now).await);
     }
     let mut bytes = 0;
@@ -34,5 +34,5 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     let next = entries.last().filter(|_| has_next).map(|last| last.seq.to_string());
     let data = json!({"entries": entries, "nextCursor": next});
     let message = format!("history of model {id}, newest first");
-    Ok(Reply::json(StatusCode::OK, json!({"status": "success", "message": message, "data": data}).to_string()))
+    Ok(Reply::success(StatusCode::OK, &message, data))
 }

@@ -6,8 +6,8 @@ use roster_http::{Problem, Query, Reply, Request};
 use roster_store::audit::Order;
 use serde_json::json;
 
+use crate::App;
 use crate::timeline::{Timeline, too_much};
-use crate::{App, unavailable};
 
 /// Entries that one report counts.
 const MAX_ENTRIES: usize = 50_000;
@@ -20,7 +20,7 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     let (mut position, mut counted) = (None, 0);
     loop {
         let page = app.store.audit_page(&timeline.range, position.as_ref(), CALL.0, CALL.1).await;
-        let page = page.map_err(unavailable)?;
+        let page = page?;
         page.entries.iter().filter(|entry| timeline.filter.takes(entry)).for_each(|entry| report.add(entry));
         counted += page.entries.len();
         position = page.next;
@@ -35,7 +35,7 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     let candidates = report.candidates();
     // Entries that a filter leaves out are not missing.
     let existing = match timeline.shows_whole_histories() {
-        true => app.store.history_exists(candidates).await.map_err(unavailable)?,
+        true => app.store.history_exists(candidates).await?,
         false => candidates.into_iter().collect(),
     };
     let data = json!({
@@ -43,6 +43,5 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
         "to": timeline.range.to,
         "report": report.finish(&existing),
     });
-    let body = json!({"status": "success", "message": "what was done, in numbers", "data": data});
-    Ok(Reply::json(StatusCode::OK, body.to_string()))
+    Ok(Reply::success(StatusCode::OK, "what was done, in numbers", data))
 }

@@ -13,7 +13,7 @@ use roster_http::{Problem, Query, Request};
 use roster_store::audit::{AuditRange, Order, Position};
 use serde::{Deserialize, Serialize};
 
-use crate::{App, unavailable};
+use crate::App;
 
 /// The longest stretch, in days: as long as revisions are kept by default.
 const MAX_DAYS: i64 = 400;
@@ -118,7 +118,7 @@ impl Timeline {
         loop {
             let wanted = ENTRIES_A_CALL.min(limit - found);
             let page = app.store.audit_page(&self.range, position.as_ref(), wanted, DAYS_A_CALL).await;
-            let page = page.map_err(unavailable)?;
+            let page = page?;
             for entry in page.entries.iter().filter(|entry| self.filter.takes(entry)) {
                 found += 1;
                 if !goes_on(entry) {

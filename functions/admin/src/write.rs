@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use similar::TextDiff;
 
 use crate::body::{Body, invalid};
-use crate::{App, record, unavailable};
+use crate::{App, record};
 
 /// The most bytes of an idempotency key.
 const MAX_KEY: usize = 255;
@@ -51,7 +51,7 @@ pub(crate) fn model_id(request: &Request) -> Result<ModelId, Problem> {
 pub(crate) async fn absent(app: &App, id: &ModelId, now: Timestamp) -> Problem {
     match app.reader.current(now).await {
         Ok(served) => no_such_model(id, served.snapshot.get(id.as_str()).map(|view| &view.id)),
-        Err(error) => unavailable(error),
+        Err(error) => error.into(),
     }
 }
 
@@ -83,8 +83,7 @@ pub(crate) async fn make(app: &App, request: &Request, asked: Asked<'_>) -> Resu
     if approves && asked.reason.trim().is_empty() {
         return Err(invalid(&[command::problem("/reason", "approving of what the guard holds needs a reason")]));
     }
-    let subject = request.caller.subject.as_deref().filter(|subject| !subject.is_empty());
-    let actor = subject.ok_or_else(|| Problem::forbidden("a change needs a token that names its subject"))?;
+    let actor = request.actor()?;
     let is_believed = |record: &Record, policy: &Policy| {
         ETag::any_matches(&record::etags(record, policy, &request.caller, request.now), request)
     };
@@ -102,24 +101,17 @@ pub(crate) async fn make(app: &App, request: &Request, asked: Asked<'_>) -> Resu
     };
     let respond = |outcome: &Done<'_>| answer(outcome, done, status, request);
     let refused = |message: String, holds: &[Hold]| AuditEvent {
-        kind: EventKind::WriteRefused,
-        at: request.now,
-        actor: actor.to_owned(),
-        source: "api".to_owned(),
-        message,
         model_id: edit.model_id(),
-        commit: None,
-        pull_request: None,
-        revision: None,
         correlation_id: request.request_id.clone(),
         holds: holds.to_vec(),
+        ..AuditEvent::new(EventKind::WriteRefused, request.now, actor, "api", message)
     };
     match app.editor.apply(&edit, &respond).await {
         Ok(answered) => Ok(reply(&answered.answer, answered.is_replayed)),
         Err(refusal) => {
             match &refusal {
-                Refusal::Held(holds) => tell(app, &refused(refusal.to_string(), holds)).await,
-                Refusal::ManagedByGit(_) => tell(app, &refused(refusal.to_string(), &[])).await,
+                Refusal::Held(holds) => app.store.tell(&refused(refusal.to_string(), holds)).await,
+                Refusal::ManagedByGit(_) => app.store.tell(&refused(refusal.to_string(), &[])).await,
                 _ => {}
             }
             refuse(app, &edit, refusal, request).await
@@ -141,14 +133,7 @@ async fn refuse(app: &App, edit: &Edit<'_>, refusal: Refusal, request: &Request)
     match app.store.put_answer(key, &kept, request.now).await {
         // The same request was answered meanwhile: the next repetition gets that answer.
         Ok(()) | Err(StoreError::Conflict(_)) => Err(problem),
-        Err(error) => Err(unavailable(error)),
-    }
-}
-
-/// Keeps an event for the audit. What happened has happened, whether or not it can be kept.
-async fn tell(app: &App, event: &AuditEvent) {
-    if let Err(error) = app.store.put_event(event).await {
-        tracing::error!(%error, kind = event.kind.name(), "an event could not be kept for the audit");
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -245,7 +230,7 @@ fn problem(refusal: Refusal) -> Problem {
             tracing::error!(detail);
             Problem::internal()
         }
-        Refusal::Store(error) => unavailable(error),
+        Refusal::Store(error) => error.into(),
         Refusal::Catalogue(error) => {
             tracing::error!(%error, "the published catalogue cannot be read");
             Problem::internal()

@@ -65,17 +65,10 @@ fn told(change: &Value) -> Result<Told, String> {
     // The time of the stream record: the same however often it is handled.
     let at = change["ApproximateCreationDateTime"].as_f64().map(|seconds| seconds as i64);
     let at = at.and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or(new.change.at);
+    let message = format!("seq {} was changed in place: {}", new.seq, paths.join(", "));
     Ok(Told::Edit(Box::new(AuditEvent {
-        kind: EventKind::TableEdited,
-        at,
-        actor: "unknown".to_owned(),
-        source: "table".to_owned(),
-        message: format!("seq {} was changed in place: {}", new.seq, paths.join(", ")),
         model_id: Some(new.spec.id.clone()),
-        commit: None,
-        pull_request: None,
-        revision: None,
         correlation_id: change["SequenceNumber"].as_str().unwrap_or_default().to_owned(),
-        holds: Vec::new(),
+        ..AuditEvent::new(EventKind::TableEdited, at, "unknown", "table", message)
     })))
 }

@@ -6,7 +6,7 @@ use roster_store::Approval;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{App, actor, reasoned, success, unavailable};
+use crate::{App, reasoned};
 
 /// Kept reports among which a held plan is looked for.
 const LOOKED_AT: usize = 100;
@@ -22,14 +22,14 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     Query::of(&request).finish()?;
     let Body { plan_hash, reason } = request.json()?;
     let reason = reasoned(reason)?;
-    let runs = app.store.runs(None, LOOKED_AT).await.map_err(unavailable)?;
+    let runs = app.store.runs(None, LOOKED_AT).await?;
     // The newest report of the plan says what became of it.
     let held = runs.iter().find(|run| run.report["plan_hash"] == plan_hash.as_str());
     let held = held.filter(|run| run.report["state"] == "held").ok_or_else(|| {
         let detail = "no plan that is held has this hash: GET /admin/sync/runs tells which are";
         Problem::not_found(detail).with("plan_hash", plan_hash.as_str())
     })?;
-    let head = app.store.head(true).await.map_err(unavailable)?;
+    let head = app.store.head(true).await?;
     let revision = head.map_or(0, |head| head.revision);
     if held.report["revision"] != revision {
         let detail = format!(
@@ -38,9 +38,9 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
         );
         return Err(Problem::new(StatusCode::CONFLICT, "stale-plan", "Stale plan", detail));
     }
-    let approval = Approval { plan_hash, actor: actor(&request)?.to_owned(), reason, at: request.now };
-    app.store.put_approval(&approval).await.map_err(unavailable)?;
-    Ok(success(
+    let approval = Approval { plan_hash, actor: request.actor()?.to_owned(), reason, at: request.now };
+    app.store.put_approval(&approval).await?;
+    Ok(Reply::success(
         StatusCode::ACCEPTED,
         "approved: the next sync applies the plan, if nothing changed until then",
         json!(approval),

@@ -7,7 +7,7 @@ use roster_store::Wished;
 use serde_json::{Value, json};
 
 use crate::push::Push;
-use crate::{App, signature, unavailable};
+use crate::{App, signature};
 
 /// GitHub's limit of a delivery. API Gateway takes 10 MB, so deployed a larger one ends there, with a 413 as well:
 /// the push is found by the next poll.
@@ -33,7 +33,7 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
         return Ok(ignored(&reason));
     }
     // The header with the delivery's id is not signed, so it cannot tell a repetition from a forgery.
-    let wished = app.store.deliver(&sha256_hex(&request.body), request.now).await.map_err(unavailable)?;
+    let wished = app.store.deliver(&sha256_hex(&request.body), request.now).await?;
     Ok(reply(
         StatusCode::ACCEPTED,
         match wished {

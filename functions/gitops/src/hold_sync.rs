@@ -8,7 +8,7 @@ use roster_store::ManualHold;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{App, actor, reasoned, success, tell, unavailable};
+use crate::{App, reasoned, tell};
 
 /// The longest hold: one that is forgotten must end.
 const MAX_DAYS: i64 = 30;
@@ -29,8 +29,8 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
         let detail = format!("until {until} is not within the next {MAX_DAYS} days");
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Invalid request", detail));
     }
-    let hold = ManualHold { reason, actor: actor(&request)?.to_owned(), at: request.now, until };
-    app.store.put_hold(&hold).await.map_err(unavailable)?;
+    let hold = ManualHold { reason, actor: request.actor()?.to_owned(), at: request.now, until };
+    app.store.put_hold(&hold).await?;
     tell(app, &request, EventKind::HoldPlaced, format!("until {until}: {}", hold.reason)).await;
-    Ok(success(StatusCode::OK, "held: no plan is applied until then without an approval", json!(hold)))
+    Ok(Reply::success(StatusCode::OK, "held: no plan is applied until then without an approval", json!(hold)))
 }

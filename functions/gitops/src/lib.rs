@@ -22,10 +22,9 @@ use roster_core::audit::{AuditEvent, EventKind};
 use roster_git::{GitError, Location, Repository};
 use roster_http::env::EnvError;
 use roster_http::function::{HandlerFuture, HttpHandler};
-use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, Problem, Reply, Request, Role};
-use roster_store::{PolicyCache, Store, StoreError, TableNames};
+use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, Problem, Request, Role};
+use roster_store::{PolicyCache, Store, TableNames};
 use roster_sync::{Reconciler, Repo};
-use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 /// What the functions of this artifact share.
@@ -99,28 +98,16 @@ impl App {
 impl Gatekeeper for App {
     fn admit<'a>(&'a self, access: Access, request: &'a Request) -> HandlerFuture<'a, Result<Admission, Problem>> {
         Box::pin(async move {
-            let policy = async { self.policies.current(&self.store).await.map_err(unavailable) };
+            let policy = async { self.policies.current(&self.store).await.map_err(Problem::from) };
             self.gate.admit(access, request, policy).await
         })
     }
-}
-
-/// What a client is told when the tables do not answer; the log is told why.
-fn unavailable(error: StoreError) -> Problem {
-    tracing::error!(%error, "the tables are out of reach");
-    Problem::unavailable()
 }
 
 /// What a client is told when the repository or the tables do not answer; the log is told why.
 fn out_of_reach(error: &dyn std::fmt::Display) -> Problem {
     tracing::error!(%error, "the repository or the tables are out of reach");
     Problem::unavailable()
-}
-
-/// Who asks for a change.
-fn actor(request: &Request) -> Result<&str, Problem> {
-    let subject = request.caller.subject.as_deref().filter(|subject| !subject.is_empty());
-    subject.ok_or_else(|| Problem::forbidden("a change needs a token that names its subject"))
 }
 
 /// A reason that says something.
@@ -133,29 +120,12 @@ fn reasoned(reason: String) -> Result<String, Problem> {
     Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Invalid request", detail))
 }
 
-fn success(status: StatusCode, message: &str, data: Value) -> Reply {
-    let body = json!({"status": "success", "message": message, "data": data});
-    Reply::json(status, body.to_string())
-}
-
-/// Keeps an event for the audit. What happened has happened, whether or not it can be kept.
+/// Tells the audit what a caller did.
 async fn tell(app: &App, request: &Request, kind: EventKind, message: String) {
-    let event = AuditEvent {
-        kind,
-        at: request.now,
-        actor: request.caller.subject.clone().unwrap_or_default(),
-        source: "api".to_owned(),
-        message,
-        model_id: None,
-        commit: None,
-        pull_request: None,
-        revision: None,
-        correlation_id: request.request_id.clone(),
-        holds: Vec::new(),
-    };
-    if let Err(error) = app.store.put_event(&event).await {
-        tracing::error!(%error, kind = kind.name(), "an event could not be kept for the audit");
-    }
+    let actor = request.caller.subject.as_deref().unwrap_or_default();
+    let correlation_id = request.request_id.clone();
+    let event = AuditEvent { correlation_id, ..AuditEvent::new(kind, request.now, actor, "api", message) };
+    app.store.tell(&event).await;
 }
 
 const fn for_roles(name: &'static str, roles: &'static [Role], handler: HttpHandler<App>) -> Function<App> {

@@ -6,7 +6,7 @@ use roster_sync::Options;
 use roster_sync::drift::Breadth;
 use serde_json::json;
 
-use crate::{App, out_of_reach, success};
+use crate::{App, out_of_reach};
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     Query::of(&request).finish()?;
@@ -17,5 +17,5 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
         0 => "the table says what the branch says",
         _ => "the table does not say what the branch says",
     };
-    Ok(success(StatusCode::OK, message, json!(report)))
+    Ok(Reply::success(StatusCode::OK, message, json!(report)))
 }

@@ -4,7 +4,7 @@ use http::StatusCode;
 use roster_http::{Problem, Query, Reply, Request};
 use serde_json::{Value, json};
 
-use crate::{App, success, unavailable};
+use crate::App;
 
 const DEFAULT_LIMIT: usize = 20;
 const MAX_LIMIT: usize = 50;
@@ -16,7 +16,7 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     let limit = query.number("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
     let before = query.text("cursor");
     query.finish()?;
-    let found = app.store.runs(before, limit + 1).await.map_err(unavailable)?;
+    let found = app.store.runs(before, limit + 1).await?;
     let (mut runs, mut bytes, mut last) = (Vec::new(), 0, None);
     for run in &found {
         if runs.len() == limit || bytes > MAX_BYTES {
@@ -31,5 +31,5 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     }
     let next = last.filter(|_| runs.len() < found.len());
     let data = json!({"runs": runs, "nextCursor": next});
-    Ok(success(StatusCode::OK, "what became of each commit, newest first", data))
+    Ok(Reply::success(StatusCode::OK, "what became of each commit, newest first", data))
 }

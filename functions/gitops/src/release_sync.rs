@@ -6,16 +6,16 @@ use roster_http::{Problem, Query, Reply, Request};
 use roster_store::ManualHold;
 use serde_json::json;
 
-use crate::{App, actor, success, tell, unavailable};
+use crate::{App, tell};
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     Query::of(&request).finish()?;
-    let hold = app.store.hold().await.map_err(unavailable)?.filter(|hold| request.now < hold.until);
+    let hold = app.store.hold().await?.filter(|hold| request.now < hold.until);
     let Some(hold) = hold else {
-        return Ok(success(StatusCode::OK, "nothing is held: nothing changed", json!(null)));
+        return Ok(Reply::success(StatusCode::OK, "nothing is held: nothing changed", json!(null)));
     };
     let ended = ManualHold { until: request.now, ..hold };
-    app.store.put_hold(&ended).await.map_err(unavailable)?;
-    tell(app, &request, EventKind::HoldEnded, format!("by {}", actor(&request)?)).await;
-    Ok(success(StatusCode::OK, "released: the next sync applies what was held", json!(ended)))
+    app.store.put_hold(&ended).await?;
+    tell(app, &request, EventKind::HoldEnded, format!("by {}", request.actor()?)).await;
+    Ok(Reply::success(StatusCode::OK, "released: the next sync applies what was held", json!(ended)))
 }

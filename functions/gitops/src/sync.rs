@@ -103,20 +103,6 @@ fn failed(error: impl std::fmt::Display) -> EventError {
 async fn tell(app: &App, message: &str) {
     let now = Timestamp::now();
     let hour = now.as_second() - now.as_second().rem_euclid(3600);
-    let event = AuditEvent {
-        kind: EventKind::SyncFailed,
-        at: Timestamp::from_second(hour).unwrap_or(now),
-        actor: "sync".to_owned(),
-        source: "git".to_owned(),
-        message: message.to_owned(),
-        model_id: None,
-        commit: None,
-        pull_request: None,
-        revision: None,
-        correlation_id: String::new(),
-        holds: Vec::new(),
-    };
-    if let Err(error) = app.store.put_event(&event).await {
-        tracing::warn!(%error, "an event could not be kept for the audit");
-    }
+    let at = Timestamp::from_second(hour).unwrap_or(now);
+    app.store.tell(&AuditEvent::new(EventKind::SyncFailed, at, "sync", "git", message.to_owned())).await;
 }

@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use roster_core::tier::Tier;
 use roster_http::fingerprint::fingerprint;
 use roster_http::{Caller, Cursor, ETag, Problem, Request};
-use roster_store::StoreError;
 use roster_store::reader::{Served, Snapshot, Source};
 
 use crate::App;
@@ -41,7 +40,7 @@ impl App {
 
     /// The newest catalogue.
     pub(crate) async fn catalogue(&self, now: Timestamp) -> Result<Served, Problem> {
-        self.reader.current(now).await.map_err(unavailable)
+        self.reader.current(now).await.map_err(Problem::from)
     }
 
     /// The catalogue for a caller, by the newest policy: published, or as it was bundled at build.
@@ -59,7 +58,7 @@ impl App {
                 (same.ok_or_else(bundle_replaced)?, source)
             }
             Some(Cursor { revision, bundle: None, .. }) => {
-                let kept = self.reader.at_revision(*revision, request.now).await.map_err(unavailable)?;
+                let kept = self.reader.at_revision(*revision, request.now).await?;
                 (kept.ok_or_else(|| revision_expired(*revision))?, Source::Live)
             }
             None if is_published && !is_within(policy.table_percent, caller_key(request)) => match bundled() {
@@ -141,11 +140,6 @@ pub(crate) fn source_name(source: Source) -> &'static str {
         Source::Stale => "stale",
         Source::Bundled | Source::Fallback => "bundled",
     }
-}
-
-fn unavailable(error: StoreError) -> Problem {
-    tracing::error!(%error, "the catalogue is out of reach");
-    Problem::unavailable()
 }
 
 fn revision_expired(revision: u64) -> Problem {

@@ -1,10 +1,8 @@
 //! `roster drift`: where the models table does not say what the branch says, field by field.
 
 use clap::Args;
-use jiff::Timestamp;
-use roster_git::{Location, Repository};
+use roster_sync::Options;
 use roster_sync::drift::{Breadth, Drift};
-use roster_sync::{Options, Reconciler, Repo};
 
 use crate::output::{Failure, Output, counted};
 use crate::{Json, tables};
@@ -28,14 +26,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let output = arguments.json.output();
     arguments.tables.must_exist()?;
-    let mut location = Location::parse(&arguments.repo)?;
-    if let Ok(token) = std::env::var("GIT_TOKEN") {
-        location = location.with_token(token);
-    }
-    let tables = tables::Tables::open(&arguments.tables).await?;
-    let repository = Repository::open(&location, &arguments.tables.data.join("git"))?;
-    let reconciler =
-        Reconciler::new(tables.store.clone(), Repo::new(repository, &location.to_string()), Timestamp::now);
+    let (tables, reconciler) = tables::Tables::open_with(&arguments.tables, &arguments.repo).await?;
     let report = reconciler.drift(&Options::follow(&arguments.branch), Breadth::Table).await;
     tables.close().await?;
     let report = report?;

@@ -2,9 +2,7 @@
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use jiff::Timestamp;
-use roster_git::{Location, Repository};
-use roster_sync::{CommitReport, Options, Reconciler, Repo, State};
+use roster_sync::{CommitReport, Options, State};
 
 use crate::output::{Failure, Output, counted};
 use crate::{Json, tables};
@@ -39,15 +37,7 @@ pub(crate) struct Arguments {
 /// Runs one sync.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let output = arguments.json.output();
-    // A token in the environment reaches private repositories; it is never an argument, which others could see.
-    let mut location = Location::parse(&arguments.repo)?;
-    if let Ok(token) = std::env::var("GIT_TOKEN") {
-        location = location.with_token(token);
-    }
-    let tables = tables::Tables::open(&arguments.tables).await?;
-    let repository = Repository::open(&location, &arguments.tables.data.join("git"))?;
-    let reconciler =
-        Reconciler::new(tables.store.clone(), Repo::new(repository, &location.to_string()), Timestamp::now);
+    let (tables, reconciler) = tables::Tables::open_with(&arguments.tables, &arguments.repo).await?;
     let options = Options {
         to: arguments.to,
         every_commit: arguments.every_commit,

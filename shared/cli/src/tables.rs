@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use jiff::Timestamp;
 use roster_events::App;
+use roster_git::{Location, Repository};
 use roster_http::function::Hosted;
 use roster_local::{DataDir, DynamoDb, Hosts, LocalValues, Pump, Template};
 use roster_store::Store;
+use roster_sync::{Reconciler, Repo};
 
 use crate::output::Failure;
 
@@ -72,6 +75,20 @@ impl Tables {
             None
         };
         Ok(Self { store, dynamodb, pump })
+    }
+
+    /// Opens the tables, and a reconciler of a repository on them.
+    pub(crate) async fn open_with(arguments: &Arguments, repo: &str) -> Result<(Self, Reconciler), Failure> {
+        // A token in the environment reaches private repositories; it is never an argument, which others could see.
+        let mut location = Location::parse(repo)?;
+        if let Ok(token) = std::env::var("GIT_TOKEN") {
+            location = location.with_token(token);
+        }
+        let tables = Self::open(arguments).await?;
+        let repository = Repository::open(&location, &arguments.data.join("git"))?;
+        let repo = Repo::new(repository, &location.to_string());
+        let reconciler = Reconciler::new(tables.store.clone(), repo, Timestamp::now);
+        Ok((tables, reconciler))
     }
 
     /// Waits until every change so far has its history.

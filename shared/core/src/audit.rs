@@ -109,6 +109,24 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
+    /// An event that names nothing but what happened, when, by whom and which way it came.
+    #[must_use]
+    pub fn new(kind: EventKind, at: Timestamp, actor: &str, source: &str, message: String) -> Self {
+        Self {
+            kind,
+            at,
+            actor: actor.to_owned(),
+            source: source.to_owned(),
+            message,
+            model_id: None,
+            commit: None,
+            pull_request: None,
+            revision: None,
+            correlation_id: String::new(),
+            holds: Vec::new(),
+        }
+    }
+
     /// The event's id, a fingerprint of its parts: the same event told twice is one.
     ///
     /// A commit that is held or rejected is so at every look, so such an event is the same whenever, by whichever run

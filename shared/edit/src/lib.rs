@@ -454,17 +454,11 @@ impl Edit<'_> {
     /// What the audit is told when the caller approved of what the guard would have held.
     fn approval(&self, id: &ModelId, revision: u64, holds: &[Hold], now: Timestamp) -> AuditEvent {
         AuditEvent {
-            kind: EventKind::Approved,
-            at: now,
-            actor: self.actor.to_owned(),
-            source: "api".to_owned(),
-            message: self.reason.to_owned(),
             model_id: Some(id.clone()),
-            commit: None,
-            pull_request: None,
             revision: Some(revision),
             correlation_id: self.correlation_id.to_owned(),
             holds: holds.to_vec(),
+            ..AuditEvent::new(EventKind::Approved, now, self.actor, "api", self.reason.to_owned())
         }
     }
 

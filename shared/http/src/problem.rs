@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use roster_store::StoreError;
 use serde_json::{Map, Value, json};
 
 use crate::reply::Reply;
@@ -127,6 +128,14 @@ impl Problem {
             .with_header(http::header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))
             // A cache may keep a 404 or a 410 on its own guess.
             .with_header(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+    }
+}
+
+/// What a client is told when the tables do not answer; the log is told why.
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the tables are out of reach");
+        Self::unavailable()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::{Value, json};
 
 /// A reply.
 #[derive(Clone, Debug)]
@@ -20,6 +21,12 @@ impl Reply {
     pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
         let reply = Self { status, headers: HeaderMap::new(), body: body.into() };
         reply.with_header(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+    }
+
+    /// What the admin API answers when it did what was asked: `{"status": "success", "message", "data"}`.
+    #[must_use]
+    pub fn success(status: StatusCode, message: &str, data: Value) -> Self {
+        Self::json(status, json!({"status": "success", "message": message, "data": data}).to_string())
     }
 
     /// A reply without a body.

@@ -47,6 +47,15 @@ impl Request {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// Who asks for a change: the subject of the token.
+    ///
+    /// # Errors
+    /// 403 when the token names none.
+    pub fn actor(&self) -> Result<&str, Problem> {
+        let subject = self.caller.subject.as_deref().filter(|subject| !subject.is_empty());
+        subject.ok_or_else(|| Problem::forbidden("a change needs a token that names its subject"))
+    }
+
     /// Checks that a body says it is JSON.
     ///
     /// # Errors

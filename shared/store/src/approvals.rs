@@ -1,11 +1,10 @@
 //! What people decide about the sync: approvals of held plans, and holds.
 
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::client::{Store, StoreError, call};
-use crate::item::{Builder, Item, ItemReader, key};
+use crate::client::{Store, StoreError};
+use crate::item::{Builder, ItemReader, key};
 
 /// For how long an approval is kept, in seconds: a week. The plan it names is usually void long before.
 const APPROVAL_SECONDS: i64 = 7 * 24 * 60 * 60;
@@ -49,7 +48,7 @@ impl Store {
             .number("expiresAt", approval.at.as_second().saturating_add(APPROVAL_SECONDS))
             .json("approval", approval)?
             .build();
-        self.put_runtime(item).await
+        self.put_item(&self.tables.runtime, item).await
     }
 
     /// The approval of a plan.
@@ -67,7 +66,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the table does not answer.
     pub async fn put_hold(&self, hold: &ManualHold) -> Result<(), StoreError> {
-        self.put_runtime(Builder::keyed("sync").text("sk", "hold").json("hold", hold)?.build()).await
+        let item = Builder::keyed("sync").text("sk", "hold").json("hold", hold)?.build();
+        self.put_item(&self.tables.runtime, item).await
     }
 
     /// The hold that was placed last, whether or not it has ended.
@@ -78,20 +78,6 @@ impl Store {
         let keys = vec![key("sync", Some("hold"))];
         let items = self.get_items(&self.tables.runtime, keys, true).await?;
         items.first().map(|item| ItemReader::new(item).json("hold")).transpose()
-    }
-
-    pub(crate) async fn put_runtime(&self, item: Item) -> Result<(), StoreError> {
-        let output = self
-            .client
-            .put_item()
-            .table_name(&self.tables.runtime)
-            .set_item(Some(item))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(call("PutItem"))?;
-        self.meter.write(output.consumed_capacity());
-        Ok(())
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::collections::HashSet;
 
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
@@ -12,10 +10,11 @@ use roster_core::audit::{AuditEntry, AuditEvent};
 use roster_core::record::HistoryEntry;
 use serde::{Deserialize, Serialize};
 
-use crate::client::{Store, StoreError, call};
+use crate::client::{Store, StoreError};
 use crate::history::{event_item, index_key, model_of, read, read_entry};
 use crate::item::{Builder, Item, ItemReader};
 use crate::models::pk;
+use crate::transaction::Condition;
 
 /// The index of the history table by day and time.
 const INDEX: &str = "by-day";
@@ -76,24 +75,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the table does not answer.
     pub async fn put_event(&self, event: &AuditEvent) -> Result<bool, StoreError> {
-        let output = self
-            .client
-            .put_item()
-            .table_name(&self.tables.history)
-            .set_item(Some(event_item(event)?))
-            .condition_expression("attribute_not_exists(pk)")
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match output {
-            Ok(output) => {
-                self.meter.write(output.consumed_capacity());
-                Ok(true)
-            }
-            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
-                Ok(false)
-            }
-            Err(error) => Err(call("PutItem")(error)),
+        let unknown = Condition { expression: "attribute_not_exists(pk)", values: Item::new() };
+        self.put_item_if(&self.tables.history, event_item(event)?, unknown).await
+    }
+
+    /// Keeps an event of what has happened already, whether or not it can be kept: that it cannot is logged.
+    pub async fn tell(&self, event: &AuditEvent) {
+        if let Err(error) = self.put_event(event).await {
+            tracing::error!(%error, kind = event.kind.name(), "an event could not be kept for the audit");
         }
     }
 
@@ -167,39 +156,27 @@ impl Store {
                 Order::OldestFirst => low = low.max(after.clone()),
             }
         }
+        if low > high {
+            return Ok(Vec::new());
+        }
+        let values = Builder::default().text(":day", day.to_string()).text(":low", &low).text(":high", &high).build();
+        let query = self
+            .client
+            .query()
+            .table_name(&self.tables.history)
+            .index_name(INDEX)
+            .key_condition_expression("#day = :day AND #at BETWEEN :low AND :high")
+            .expression_attribute_names("#day", "day")
+            .expression_attribute_names("#at", "at")
+            .set_expression_attribute_values(Some(values))
+            .scan_index_forward(range.order == Order::OldestFirst);
+        // The bounds are inclusive, so the entry before the page comes once more.
+        let wanted = limit.saturating_add(usize::from(after.is_some()));
         let mut found = Vec::new();
-        let mut start: Option<Item> = None;
-        while low <= high && found.len() < limit {
-            // The bounds are inclusive, so the entry before the page comes once more.
-            let left = (limit - found.len()).saturating_add(usize::from(after.is_some()));
-            let values =
-                Builder::default().text(":day", day.to_string()).text(":low", &low).text(":high", &high).build();
-            let output = self
-                .client
-                .query()
-                .table_name(&self.tables.history)
-                .index_name(INDEX)
-                .key_condition_expression("#day = :day AND #at BETWEEN :low AND :high")
-                .expression_attribute_names("#day", "day")
-                .expression_attribute_names("#at", "at")
-                .set_expression_attribute_values(Some(values))
-                .scan_index_forward(range.order == Order::OldestFirst)
-                .limit(i32::try_from(left).unwrap_or(i32::MAX))
-                .set_exclusive_start_key(start)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(call("Query"))?;
-            self.meter.read(output.consumed_capacity());
-            for item in output.items() {
-                let key = ItemReader::new(item).text("at")?;
-                if after.as_deref() != Some(key) && found.len() < limit {
-                    found.push((key.to_owned(), read(item)?));
-                }
-            }
-            start = output.last_evaluated_key;
-            if start.is_none() {
-                break;
+        for item in self.query_items(query, wanted).await? {
+            let key = ItemReader::new(&item).text("at")?;
+            if after.as_deref() != Some(key) && found.len() < limit {
+                found.push((key.to_owned(), read(&item)?));
             }
         }
         Ok(found)
@@ -233,38 +210,22 @@ impl Store {
     /// [`StoreError`] when the table does not answer or an entry cannot be read.
     pub async fn all_history(&self, mut each: impl FnMut(ModelId, Vec<HistoryEntry>)) -> Result<(), StoreError> {
         let mut current: Option<(ModelId, Vec<HistoryEntry>)> = None;
-        let mut start: Option<Item> = None;
-        loop {
-            let page = self
-                .client
-                .scan()
-                .table_name(&self.tables.history)
-                .consistent_read(true)
-                .set_exclusive_start_key(start)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(call("Scan"))?;
-            self.meter.read(page.consumed_capacity());
-            for item in page.items() {
-                // Events are in the same table.
-                let Some(model) = model_of(ItemReader::new(item).text("pk")?) else { continue };
-                let entry = read_entry(item)?;
-                // A scan returns the items of one partition key together, by their sort keys.
-                match &mut current {
-                    Some((of, entries)) if *of == model => entries.push(entry),
-                    _ => {
-                        if let Some((of, entries)) = current.replace((model, vec![entry])) {
-                            each(of, entries);
-                        }
+        let group = |item: &Item| {
+            // Events are in the same table.
+            let Some(model) = model_of(ItemReader::new(item).text("pk")?) else { return Ok(()) };
+            let entry = read_entry(item)?;
+            // A scan returns the items of one partition key together, by their sort keys.
+            match &mut current {
+                Some((of, entries)) if *of == model => entries.push(entry),
+                _ => {
+                    if let Some((of, entries)) = current.replace((model, vec![entry])) {
+                        each(of, entries);
                     }
                 }
             }
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                break;
-            }
-        }
+            Ok(())
+        };
+        self.scan_items(&self.tables.history, group).await?;
         if let Some((of, entries)) = current {
             each(of, entries);
         }

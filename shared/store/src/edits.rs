@@ -3,15 +3,13 @@
 //! It is one transaction: nobody syncs meanwhile, the model and the head are as they were read, and the answer to
 //! an idempotency key is kept with what it answers.
 
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use jiff::Timestamp;
 use roster_core::ModelId;
 use roster_core::audit::AuditEvent;
 use roster_core::record::Record;
 use serde::{Deserialize, Serialize};
 
-use crate::client::{Store, StoreError, call};
+use crate::client::{Store, StoreError};
 use crate::history::event_item;
 use crate::item::{Builder, Item, ItemReader, key};
 use crate::lease;
@@ -21,8 +19,6 @@ use crate::transaction::{Action, Condition};
 
 /// For how long a repeated request gets the first answer, in seconds.
 const KEY_SECONDS: i64 = 24 * 60 * 60;
-/// DynamoDB may take two days to remove what has expired.
-const UNUSED: &str = "attribute_not_exists(pk) OR expiresAt <= :now";
 /// No answer decompresses to more: it holds a model, and the fields that changed twice.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
@@ -107,10 +103,8 @@ impl Store {
         let mut actions = vec![self.unlocked_action(now)?, self.record_action(write)?.0];
         actions.extend(self.flip_actions(publication)?);
         if let Some((key, answer)) = answer {
-            let values = Builder::default().number(":now", now.as_second()).build();
-            let unused = Condition { expression: UNUSED, values };
             let item = answer_item(key, answer, now)?;
-            actions.push(Action::put("idempotency key", &self.tables.runtime, item, Some(unused))?);
+            actions.push(Action::put("idempotency key", &self.tables.runtime, item, Some(unused(now)))?);
         }
         if let Some(event) = event {
             actions.push(Action::put("event", &self.tables.history, event_item(event)?, None)?);
@@ -123,25 +117,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when the key was used meanwhile.
     pub async fn put_answer(&self, key: &IdempotencyKey, answer: &Answer, now: Timestamp) -> Result<(), StoreError> {
-        let output = self
-            .client
-            .put_item()
-            .table_name(&self.tables.runtime)
-            .set_item(Some(answer_item(key, answer, now)?))
-            .condition_expression(UNUSED)
-            .set_expression_attribute_values(Some(Builder::default().number(":now", now.as_second()).build()))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match output {
-            Ok(output) => self.meter.write(output.consumed_capacity()),
-            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
-                return Err(StoreError::Conflict("idempotency key".to_owned()));
-            }
-            Err(error) => return Err(call("PutItem")(error)),
+        match self.put_item_if(&self.tables.runtime, answer_item(key, answer, now)?, unused(now)).await? {
+            true => Ok(()),
+            false => Err(StoreError::Conflict("idempotency key".to_owned())),
         }
-        Ok(())
     }
+}
+
+/// The condition that a key is nobody's yet. DynamoDB may take two days to remove what has expired.
+fn unused(now: Timestamp) -> Condition {
+    let values = Builder::default().number(":now", now.as_second()).build();
+    Condition { expression: "attribute_not_exists(pk) OR expiresAt <= :now", values }
 }
 
 fn answer_key(idempotency_key: &IdempotencyKey) -> Item {

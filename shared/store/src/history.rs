@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use roster_core::audit::{AuditEntry, AuditEvent};
 use roster_core::record::HistoryEntry;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::audit::{day_of, index_time};
-use crate::client::{Store, StoreError, call};
+use crate::client::{Store, StoreError};
 use crate::item::{Builder, Item, ItemReader};
 use crate::models::pk;
 
@@ -42,40 +42,9 @@ impl Store {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<HistoryEntry>, StoreError> {
-        let mut entries = Vec::new();
-        let mut start: Option<Item> = None;
-        while entries.len() < limit {
-            let mut values = Builder::default().text(":pk", pk(id));
-            let condition = match before {
-                Some(seq) => {
-                    values = values.number(":before", seq);
-                    "pk = :pk AND sk < :before"
-                }
-                None => "pk = :pk",
-            };
-            let output = self
-                .client
-                .query()
-                .table_name(&self.tables.history)
-                .key_condition_expression(condition)
-                .set_expression_attribute_values(Some(values.build()))
-                .scan_index_forward(false)
-                .limit(i32::try_from(limit - entries.len()).unwrap_or(i32::MAX))
-                .set_exclusive_start_key(start)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(call("Query"))?;
-            self.meter.read(output.consumed_capacity());
-            for item in output.items() {
-                entries.push(read_entry(item)?);
-            }
-            start = output.last_evaluated_key;
-            if start.is_none() {
-                break;
-            }
-        }
-        Ok(entries)
+        let before = before.map(|seq| AttributeValue::N(seq.to_string()));
+        let items = self.last_items(&self.tables.history, &pk(id), before, limit).await?;
+        items.iter().map(read_entry).collect()
     }
 }
 

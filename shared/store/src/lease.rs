@@ -13,6 +13,7 @@ use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput
 use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue};
 use jiff::Timestamp;
 
+use crate::approvals::ManualHold;
 use crate::batch::pause_before;
 use crate::client::{Store, StoreError, call};
 use crate::item::{Builder, Item, ItemReader, key};
@@ -49,6 +50,8 @@ pub struct SyncState {
     pub cursor: Option<Cursor>,
     /// The commits whose records were being written when runs stopped half way.
     pub intent: BTreeSet<String>,
+    /// The hold that was placed last, whether or not it has ended.
+    pub hold: Option<ManualHold>,
 }
 
 const PK: &str = "sync";
@@ -138,15 +141,18 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the table does not answer or an item cannot be read.
     pub async fn sync_state(&self) -> Result<SyncState, StoreError> {
-        let keys = vec![key(PK, Some("cursor")), key(PK, Some("intent"))];
+        let keys = ["cursor", "intent", "hold"].map(|sk| key(PK, Some(sk))).into();
         let mut state = SyncState::default();
         for item in self.get_items(&self.tables.runtime, keys, true).await? {
             let reader = ItemReader::new(&item);
-            if reader.text("sk")? == "cursor" {
-                let commit = reader.text("commit")?.to_owned();
-                state.cursor = Some(Cursor { commit, published: reader.text("published").ok().map(str::to_owned) });
-            } else {
-                state.intent = reader.json("commits")?;
+            match reader.text("sk")? {
+                "cursor" => {
+                    let commit = reader.text("commit")?.to_owned();
+                    let published = reader.text("published").ok().map(str::to_owned);
+                    state.cursor = Some(Cursor { commit, published });
+                }
+                "intent" => state.intent = reader.json("commits")?,
+                _ => state.hold = Some(reader.json("hold")?),
             }
         }
         Ok(state)

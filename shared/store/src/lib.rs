@@ -18,6 +18,7 @@ pub mod policy;
 pub mod published;
 pub mod reader;
 pub mod runs;
+mod single;
 mod transaction;
 pub mod units;
 pub mod wish;

@@ -9,15 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::ReturnValue;
 use jiff::Timestamp;
 use roster_core::canonical::sha256_hex;
 use roster_core::policy::RateLimit;
 use roster_core::rate::{Bucket, micros};
 
-use crate::client::{Store, StoreError, call};
+use crate::client::{Store, StoreError};
 use crate::item::{Builder, Item, ItemReader, key};
 
 /// How long a request waits for its bucket before it is let through: a limit must not slow down whom it protects.
@@ -281,7 +279,7 @@ impl Store {
             true => values.number(":next", now.saturating_add(cost)),
             false => values.number(":cost", cost).number(":latest", bucket.latest(tokens, now).unwrap_or(now)),
         };
-        let output = self
+        let update = self
             .client
             .update_item()
             .table_name(&self.tables.runtime)
@@ -289,24 +287,10 @@ impl Store {
             .update_expression(update)
             .condition_expression(condition)
             .set_expression_attribute_values(Some(values.build()))
-            .return_values(ReturnValue::UpdatedNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match output {
-            Ok(output) => {
-                self.meter.write(output.consumed_capacity());
-                tat_of(output.attributes.as_ref()).map(Ok)
-            }
-            Err(SdkError::ServiceError(error)) => match error.into_err() {
-                UpdateItemError::ConditionalCheckFailedException(refused) => {
-                    self.meter.refused_write();
-                    tat_of(refused.item.as_ref()).map(Err)
-                }
-                error => Err(call("UpdateItem")(error)),
-            },
-            Err(error) => Err(call("UpdateItem")(error)),
+            .return_values(ReturnValue::UpdatedNew);
+        match self.update_item_if(update).await? {
+            Ok(moved) => tat_of(moved.as_ref()).map(Ok),
+            Err(seen) => tat_of(seen.as_ref()).map(Err),
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::types::AttributeValue;
 use roster_core::ModelId;
 use roster_core::record::Record;
 use serde_json::Value;
 
-use crate::client::{Store, StoreError, call};
+use crate::client::{Store, StoreError};
 use crate::item::{Builder, Item, ItemReader, key};
 
 /// One record to write, on the condition that it is still as it was read.
@@ -39,27 +39,12 @@ impl Store {
     /// [`StoreError`] when the table does not answer or a record cannot be read.
     pub async fn all_records(&self) -> Result<Vec<Record>, StoreError> {
         let mut records = Vec::new();
-        let mut start: Option<Item> = None;
-        loop {
-            let page = self
-                .client
-                .scan()
-                .table_name(&self.tables.models)
-                .consistent_read(true)
-                .set_exclusive_start_key(start)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(call("Scan"))?;
-            self.meter.read(page.consumed_capacity());
-            for item in page.items() {
-                records.push(read(item)?);
-            }
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                return Ok(records);
-            }
-        }
+        let mut keep = |item: &Item| {
+            records.push(read(item)?);
+            Ok(())
+        };
+        self.scan_items(&self.tables.models, &mut keep).await?;
+        Ok(records)
     }
 }
 

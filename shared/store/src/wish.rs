@@ -11,12 +11,10 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::ReturnValue;
 use jiff::Timestamp;
 
-use crate::client::{Store, StoreError, call};
+use crate::client::{Store, StoreError};
 use crate::item::{Builder, Item, ItemReader, key};
 
 /// A key of its own, so that what takes deliveries may write wishes and not the lease.
@@ -187,7 +185,7 @@ impl Store {
         condition: &str,
         values: Builder,
     ) -> Result<Result<Item, Option<Item>>, StoreError> {
-        let output = self
+        let update = self
             .client
             .update_item()
             .table_name(&self.tables.runtime)
@@ -195,25 +193,8 @@ impl Store {
             .update_expression(update)
             .condition_expression(condition)
             .set_expression_attribute_values(Some(values.build()))
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match output {
-            Ok(output) => {
-                self.meter.write(output.consumed_capacity());
-                Ok(Ok(output.attributes.unwrap_or_default()))
-            }
-            Err(SdkError::ServiceError(error)) => match error.into_err() {
-                UpdateItemError::ConditionalCheckFailedException(refused) => {
-                    self.meter.refused_write();
-                    Ok(Err(refused.item))
-                }
-                error => Err(call("UpdateItem")(error)),
-            },
-            Err(error) => Err(call("UpdateItem")(error)),
-        }
+            .return_values(ReturnValue::AllNew);
+        Ok(self.update_item_if(update).await?.map(Option::unwrap_or_default))
     }
 
     async fn put_delivery(&self, digest: &str, wish: u64, now: Timestamp) -> Result<(), StoreError> {
@@ -222,17 +203,7 @@ impl Store {
             .number("wish", wish)
             .number("expiresAt", now.as_second().saturating_add(DELIVERY_SECONDS))
             .build();
-        let output = self
-            .client
-            .put_item()
-            .table_name(&self.tables.runtime)
-            .set_item(Some(item))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(call("PutItem"))?;
-        self.meter.write(output.consumed_capacity());
-        Ok(())
+        self.put_item(&self.tables.runtime, item).await
     }
 }
 

@@ -251,9 +251,9 @@ impl Reconciler {
 
     /// Where the tables stand.
     pub(crate) async fn session(&self, store: &Store, options: &Options) -> Result<Session, SyncError> {
-        let (head, state, hold) = (store.head(true).await?, store.sync_state().await?, store.hold().await?);
+        let (head, state) = (store.head(true).await?, store.sync_state().await?);
         let now = (self.clock)();
-        let hold = hold.filter(|hold| now < hold.until).map(|hold| Hold {
+        let hold = state.hold.filter(|hold| now < hold.until).map(|hold| Hold {
             rule: "hold".to_owned(),
             message: format!("held by {} until {}: {}", hold.actor, hold.until, hold.reason),
         });
@@ -375,10 +375,8 @@ impl Reconciler {
             if let Err(error) = session.store.put_run(now, &report.commit, &report.kept(), run_retention).await {
                 tracing::warn!(%error, commit = report.commit, "the record of a commit could not be kept");
             }
-            if let Some(event) = event(&report, &asked.commit, &session.options, now)
-                && let Err(error) = session.store.put_event(&event).await
-            {
-                tracing::warn!(%error, commit = report.commit, "an event could not be kept for the audit");
+            if let Some(event) = event(&report, &asked.commit, &session.options, now) {
+                session.store.tell(&event).await;
             }
         }
         report.consumed = session.store.consumed() - before;
@@ -628,18 +626,14 @@ fn event(report: &CommitReport, commit: &Commit, options: &Options, now: Timesta
         State::Applied if report.approved_by.is_some() => (EventKind::Approved, short(&commit.subject)),
         State::Planned | State::Applied | State::Unchanged => return None,
     };
+    let actor = report.approved_by.clone().unwrap_or_else(|| author(commit));
     Some(AuditEvent {
-        kind,
-        at: now,
-        actor: report.approved_by.clone().unwrap_or_else(|| author(commit)),
-        source: "git".to_owned(),
-        message,
-        model_id: None,
         commit: Some(report.commit.clone()),
         pull_request: report.pull_request,
         revision: Some(report.revision),
         correlation_id: options.correlation_id.clone(),
         holds: report.holds.iter().take(MAX_HOLDS).cloned().collect(),
+        ..AuditEvent::new(kind, now, &actor, "git", message)
     })
 }
 

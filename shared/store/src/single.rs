@@ -1,0 +1,145 @@
+//! Single items with a condition, and items page by page.
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
+
+use crate::client::{Store, StoreError, call};
+use crate::item::{Builder, Item};
+use crate::transaction::Condition;
+
+impl Store {
+    /// Puts an item, whatever is there.
+    pub(crate) async fn put_item(&self, table: &str, item: Item) -> Result<(), StoreError> {
+        let put = self.client.put_item().table_name(table).set_item(Some(item));
+        let output = put.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        self.meter.write(output.map_err(call("PutItem"))?.consumed_capacity());
+        Ok(())
+    }
+
+    /// Puts an item if its condition holds, and answers whether it did.
+    pub(crate) async fn put_item_if(&self, table: &str, item: Item, condition: Condition) -> Result<bool, StoreError> {
+        let values = Some(condition.values).filter(|values| !values.is_empty());
+        let output = self
+            .client
+            .put_item()
+            .table_name(table)
+            .set_item(Some(item))
+            .condition_expression(condition.expression)
+            .set_expression_attribute_values(values)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match output {
+            Ok(output) => {
+                self.meter.write(output.consumed_capacity());
+                Ok(true)
+            }
+            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+                self.meter.refused_write();
+                Ok(false)
+            }
+            Err(error) => Err(call("PutItem")(error)),
+        }
+    }
+
+    /// Sends an update with a condition, and answers what it returns; or the item that was in its way, if any.
+    pub(crate) async fn update_item_if(
+        &self,
+        update: UpdateItemFluentBuilder,
+    ) -> Result<Result<Option<Item>, Option<Item>>, StoreError> {
+        let output = update
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match output {
+            Ok(output) => {
+                self.meter.write(output.consumed_capacity());
+                Ok(Ok(output.attributes))
+            }
+            Err(SdkError::ServiceError(error)) => match error.into_err() {
+                UpdateItemError::ConditionalCheckFailedException(refused) => {
+                    self.meter.refused_write();
+                    Ok(Err(refused.item))
+                }
+                error => Err(call("UpdateItem")(error)),
+            },
+            Err(error) => Err(call("UpdateItem")(error)),
+        }
+    }
+
+    /// The items of a query, at most `limit`, page by page.
+    pub(crate) async fn query_items(&self, query: QueryFluentBuilder, limit: usize) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::new();
+        let mut start: Option<Item> = None;
+        while items.len() < limit {
+            let output = query
+                .clone()
+                .limit(i32::try_from(limit - items.len()).unwrap_or(i32::MAX))
+                .set_exclusive_start_key(start)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(call("Query"))?;
+            self.meter.read(output.consumed_capacity());
+            items.extend(output.items.unwrap_or_default());
+            start = output.last_evaluated_key;
+            if start.is_none() {
+                break;
+            }
+        }
+        Ok(items)
+    }
+
+    /// The items of one partition, by descending sort key, at most `limit` of those before `before`.
+    pub(crate) async fn last_items(
+        &self,
+        table: &str,
+        pk: &str,
+        before: Option<AttributeValue>,
+        limit: usize,
+    ) -> Result<Vec<Item>, StoreError> {
+        let condition = if before.is_some() { "pk = :pk AND sk < :before" } else { "pk = :pk" };
+        let mut values = Builder::default().text(":pk", pk).build();
+        values.extend(before.map(|before| (":before".to_owned(), before)));
+        let query = self
+            .client
+            .query()
+            .table_name(table)
+            .key_condition_expression(condition)
+            .set_expression_attribute_values(Some(values))
+            .scan_index_forward(false);
+        self.query_items(query, limit).await
+    }
+
+    /// Hands over every item of a table, those of one partition together.
+    pub(crate) async fn scan_items(
+        &self,
+        table: &str,
+        mut each: impl FnMut(&Item) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut start: Option<Item> = None;
+        loop {
+            let page = self
+                .client
+                .scan()
+                .table_name(table)
+                .consistent_read(true)
+                .set_exclusive_start_key(start)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(call("Scan"))?;
+            self.meter.read(page.consumed_capacity());
+            page.items().iter().try_for_each(&mut each)?;
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
