@@ -1,6 +1,8 @@
 //! What the tests across crates share: repositories, tables, and a proxy that breaks things.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up shall fail")]
 
+pub mod edits;
+pub mod faults;
 pub mod github;
 pub mod proxy;
 pub mod repository;

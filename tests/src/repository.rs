@@ -27,6 +27,21 @@ impl TestRepository {
         repository
     }
 
+    /// The real history in `shared/data` beside the house, with the first-parent commits of its branch, oldest first;
+    /// `None` where it is not.
+    #[must_use]
+    pub fn of_real_history() -> Option<(Self, Vec<String>)> {
+        let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/models-dev-history.bundle");
+        if !bundle.exists() {
+            println!("not run: the history bundle is not beside the repository");
+            return None;
+        }
+        let repository = Self::new();
+        repository.git(&["fetch", "--quiet", bundle.to_str().expect("a path in UTF-8"), "main:history"]);
+        let commits = repository.git(&["rev-list", "--reverse", "--first-parent", "history"]);
+        Some((repository, commits.lines().map(str::to_owned).collect()))
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -1,11 +1,9 @@
 //! The admin API through the gateway: the long stories, and what is refused.
 
-use jiff::Timestamp;
 use roster_core::ModelId;
-use roster_core::command::Command;
-use roster_edit::{Done, Edit, Editor, Refusal, Target};
+use roster_edit::{Editor, Refusal};
 use roster_http::Role;
-use roster_store::edits::Answer as KeptAnswer;
+use roster_tests::edits;
 use roster_tests::repository::model;
 use roster_tests::stack::{TestStack, token};
 use serde_json::{Value, json};
@@ -133,23 +131,11 @@ async fn writers_of_many_instances_and_a_sync_lose_nothing() {
     assert_eq!(stack.admin("POST /admin/models", &document("acme/one")).await.status, 201);
     let id = ModelId::parse("acme/one").unwrap();
     let writers = (0..24).map(|writer| {
-        let (editor, id) = (Editor::new(stack.store.metered()), id.clone());
+        let editor = Editor::new(stack.store.metered());
         async move {
             let patch = json!({"providerMetadata": {format!("writer{writer}"): writer}});
             loop {
-                let edit = Edit {
-                    target: Target::Existing(id.clone()),
-                    command: Command::EditMeta(patch.as_object().unwrap().clone()),
-                    actor: "ann",
-                    reason: "",
-                    correlation_id: "test",
-                    now: Timestamp::now(),
-                    approves: false,
-                    key: None,
-                    precondition: &|_, _| true,
-                };
-                let answer = |_: &Done<'_>| KeptAnswer { status: 200, etag: String::new(), body: String::new() };
-                match editor.apply(&edit, &answer).await {
+                match edits::edit_meta(&editor, "acme/one", &patch, None).await {
                     Ok(_) => return,
                     Err(Refusal::Busy) => {}
                     Err(refusal) => panic!("{refusal}"),

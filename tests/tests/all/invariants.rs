@@ -14,7 +14,7 @@ use serde_json::json;
 
 /// One commit.
 #[derive(Clone, Debug)]
-enum Step {
+pub(crate) enum Step {
     /// Adds a model, or gives it another price.
     Put(u8, u16),
     Remove(u8),
@@ -33,22 +33,23 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(step(), 3..14)
+}
+
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let slot = 0u8..6;
-    prop::collection::vec(
-        prop_oneof![
-            6 => (slot.clone(), 0u16..4).prop_map(|(slot, price)| Step::Put(slot, price)),
-            2 => slot.clone().prop_map(Step::Remove),
-            2 => slot.clone().prop_map(Step::Recase),
-            1 => slot.clone().prop_map(Step::Archive),
-            2 => (slot.clone(), slot.clone()).prop_map(|(slot, other)| Step::Replace(slot, other)),
-            1 => (slot.clone(), slot.clone()).prop_map(|(slot, other)| Step::Alias(slot, other)),
-            1 => slot.clone().prop_map(Step::Break),
-            1 => (0u8..3).prop_map(Step::Policy),
-            3 => (0u8..3).prop_map(Step::Revert),
-            1 => Just(Step::Nothing),
-        ],
-        3..14,
-    )
+    prop_oneof![
+        6 => (slot.clone(), 0u16..4).prop_map(|(slot, price)| Step::Put(slot, price)),
+        2 => slot.clone().prop_map(Step::Remove),
+        2 => slot.clone().prop_map(Step::Recase),
+        1 => slot.clone().prop_map(Step::Archive),
+        2 => (slot.clone(), slot.clone()).prop_map(|(slot, other)| Step::Replace(slot, other)),
+        1 => (slot.clone(), slot.clone()).prop_map(|(slot, other)| Step::Alias(slot, other)),
+        1 => slot.clone().prop_map(Step::Break),
+        1 => (0u8..3).prop_map(Step::Policy),
+        3 => (0u8..3).prop_map(Step::Revert),
+        1 => Just(Step::Nothing),
+    ]
 }
 
 /// The id in a slot, in whichever letter case it has now.
@@ -57,7 +58,8 @@ fn id(repository: &TestRepository, slot: u8) -> String {
     if repository.model_path(&upper).exists() { upper } else { format!("p/m{slot}") }
 }
 
-fn commit(repository: &TestRepository, step: &Step, commits: &[String]) -> Option<String> {
+/// Makes a commit of a step; `None` where there is nothing to take back.
+pub(crate) fn commit(repository: &TestRepository, step: &Step, commits: &[String]) -> Option<String> {
     let edit = |slot: u8, change: &dyn Fn(&mut serde_json::Value)| {
         let id = id(repository, slot);
         let text = std::fs::read(repository.model_path(&id)).ok();

@@ -1,7 +1,5 @@
 //! The real history in `shared/data` beside the repository: the way to its tip leaves no trace.
 
-use std::path::Path;
-
 use roster_sync::State;
 use roster_tests::repository::TestRepository;
 use roster_tests::tables::TestTables;
@@ -11,15 +9,8 @@ const COMMITS: usize = 150;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_commits_of_a_real_catalogue() {
-    let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/models-dev-history.bundle");
-    if !bundle.exists() {
-        println!("not run: the history bundle is not beside the repository");
-        return;
-    }
-    let repository = TestRepository::new();
-    repository.git(&["fetch", "--quiet", bundle.to_str().unwrap(), "main:history"]);
-    let commits = repository.git(&["rev-list", "--reverse", "--first-parent", "history"]);
-    let commit = commits.lines().nth(COMMITS - 1).unwrap().to_owned();
+    let Some((repository, commits)) = TestRepository::of_real_history() else { return };
+    let commit = commits[COMMITS - 1].clone();
     let sync = async |tables: &TestTables, every_commit: bool| {
         let options = |options: &mut roster_sync::Options| {
             options.guard = false;

@@ -17,7 +17,7 @@ use roster_gitops::{App, FUNCTIONS};
 use roster_http::function::{Host as _, Hosted};
 use roster_http::{Caller, Cors, Env, Request, answer};
 use roster_store::{Store, Wished, Wishes};
-use roster_tests::proxy::HoldingProxy;
+use roster_tests::proxy::{Holding, Proxy};
 use roster_tests::repository::{TestRepository, model};
 use roster_tests::stack::{Answer, TestStack};
 use roster_tests::tables::TestTables;
@@ -394,13 +394,13 @@ async fn a_rejected_commit_is_an_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wish_during_a_run_is_not_lost() {
     let tables = TestTables::embedded().await;
-    let proxy = HoldingProxy::start(tables.endpoint(), "TransactWriteItems").await;
+    let proxy = Proxy::start(tables.endpoint(), Holding::after(0, "TransactWriteItems")).await;
     let store = tables.store_at(&proxy.url);
     let hook = Hook::of(tables, store);
     let first = change(&hook.repository, 0);
     let direct = host(&hook.repository.path().display().to_string(), Some(SECRET), &hook.tables.store);
     let turned_away = async {
-        proxy.reached().await;
+        proxy.behaviour.reached().await;
         // The first commit is about to be published.
         let second = change(&hook.repository, 1);
         let body = push(1);
@@ -409,7 +409,7 @@ async fn a_wish_during_a_run_is_not_lost() {
         let event = direct.event("sync", json!({"Records": []})).unwrap();
         assert_eq!(event.await.unwrap(), json!({"state": "busy"}));
         assert_eq!(live(&hook.tables.store).await, None);
-        proxy.release();
+        proxy.behaviour.release();
         second
     };
     assert_eq!(hook.deliver(&push(0)).await, (202, "accepted".to_owned()));
