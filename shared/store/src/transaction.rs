@@ -1,5 +1,7 @@
 //! Transactions: all of it or none, with the reason why not.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, ReturnConsumedCapacity, TransactWriteItem};
@@ -79,12 +81,15 @@ impl Store {
     ///
     /// A broken condition is a [`StoreError::Conflict`]; another transaction in the way is waited for.
     pub(crate) async fn transact(&self, actions: &[Action]) -> Result<(), StoreError> {
+        // One token for all tries: what took effect although its answer was lost is answered then, and not done again.
+        let token = token();
         let mut last = None;
         for round in 0..ROUNDS {
             pause_before(round).await;
             let result = self
                 .client
                 .transact_write_items()
+                .client_request_token(&token)
                 .set_transact_items(Some(actions.iter().map(|action| action.write.clone()).collect()))
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
@@ -108,6 +113,12 @@ impl Store {
             None => StoreError::Conflict("other transactions were in the way".to_owned()),
         })
     }
+}
+
+/// A name for one transaction. The hasher's keys are random for each call.
+fn token() -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", random(), random())
 }
 
 enum Verdict {
