@@ -7,15 +7,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
-use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue};
+use aws_sdk_dynamodb::types::ReturnValue;
 use jiff::Timestamp;
 
 use crate::approvals::ManualHold;
-use crate::batch::pause_before;
-use crate::client::{Store, StoreError, call};
+use crate::client::{Store, StoreError};
 use crate::item::{Builder, Item, ItemReader, key};
 use crate::transaction::{Action, Condition};
 
@@ -55,8 +51,6 @@ pub struct SyncState {
 }
 
 const PK: &str = "sync";
-/// Tries while transactions are in the way.
-const ROUNDS: u32 = 8;
 
 impl Store {
     /// Takes the lease until `now + ttl`; `None` when another worker holds it.
@@ -81,21 +75,10 @@ impl Store {
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_names("#until", "until")
             .set_expression_attribute_values(Some(values))
-            .return_values(ReturnValue::AllNew)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        match undisturbed(&update).await {
-            Ok(output) => {
-                self.meter.write(output.consumed_capacity());
-                let item = output.attributes.unwrap_or_default();
-                Ok(Some(Lease { owner: owner.to_owned(), fence: ItemReader::new(&item).number("fence")? }))
-            }
-            Err(error)
-                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(call("UpdateItem")(error)),
-        }
+            .return_values(ReturnValue::AllNew);
+        let Ok(item) = self.update_item_if(update).await? else { return Ok(None) };
+        let item = item.unwrap_or_default();
+        Ok(Some(Lease { owner: owner.to_owned(), fence: ItemReader::new(&item).number("fence")? }))
     }
 
     /// Holds the lease until `now + ttl`; nothing happens when it was lost.
@@ -125,14 +108,8 @@ impl Store {
             .expression_attribute_names("#until", "until")
             .set_expression_attribute_values(Some(
                 Builder::default().number(":until", until).number(":fence", lease.fence).number(":zero", 0).build(),
-            ))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        match undisturbed(&update).await {
-            Ok(output) => self.meter.write(output.consumed_capacity()),
-            Err(error)
-                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {}
-            Err(error) => return Err(call("UpdateItem")(error)),
-        }
+            ));
+        let _ = self.update_item_if(update).await?;
         Ok(())
     }
 
@@ -204,21 +181,6 @@ impl Store {
         let values: Item = Builder::default().number(":fence", lease.fence).build();
         let condition = Condition { expression: "fence = :fence", values };
         Action::check("the lease was lost", &self.tables.runtime, lease_key(), condition, None)
-    }
-}
-
-/// Sends an update again while transactions that check the same item are in its way: those of the admin API do.
-async fn undisturbed(update: &UpdateItemFluentBuilder) -> Result<UpdateItemOutput, SdkError<UpdateItemError>> {
-    let mut round = 0;
-    loop {
-        pause_before(round).await;
-        let outcome = update.clone().send().await;
-        let is_disturbed = outcome.as_ref().err().and_then(|error| error.as_service_error());
-        if round < ROUNDS && is_disturbed.is_some_and(UpdateItemError::is_transaction_conflict_exception) {
-            round += 1;
-        } else {
-            return outcome;
-        }
     }
 }
 

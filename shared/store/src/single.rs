@@ -1,15 +1,19 @@
 //! Single items with a condition, and items page by page.
 
-use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
 
+use crate::batch::pause_before;
 use crate::client::{Store, StoreError, call};
 use crate::item::{Builder, Item};
 use crate::transaction::Condition;
+
+/// Tries while transactions are in the way.
+const ROUNDS: u32 = 8;
 
 impl Store {
     /// Puts an item, whatever is there.
@@ -23,17 +27,15 @@ impl Store {
     /// Puts an item if its condition holds, and answers whether it did.
     pub(crate) async fn put_item_if(&self, table: &str, item: Item, condition: Condition) -> Result<bool, StoreError> {
         let values = Some(condition.values).filter(|values| !values.is_empty());
-        let output = self
+        let put = self
             .client
             .put_item()
             .table_name(table)
             .set_item(Some(item))
             .condition_expression(condition.expression)
             .set_expression_attribute_values(values)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match output {
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match undisturbed(|| put.clone().send()).await {
             Ok(output) => {
                 self.meter.write(output.consumed_capacity());
                 Ok(true)
@@ -51,12 +53,10 @@ impl Store {
         &self,
         update: UpdateItemFluentBuilder,
     ) -> Result<Result<Option<Item>, Option<Item>>, StoreError> {
-        let output = update
+        let update = update
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match output {
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match undisturbed(|| update.clone().send()).await {
             Ok(output) => {
                 self.meter.write(output.consumed_capacity());
                 Ok(Ok(output.attributes))
@@ -141,5 +141,23 @@ impl Store {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Sends a write again while transactions that write or check the same item are in its way; the SDK does not.
+async fn undisturbed<T, E, F>(send: impl Fn() -> F) -> Result<T, SdkError<E>>
+where
+    E: ProvideErrorMetadata,
+    F: Future<Output = Result<T, SdkError<E>>>,
+{
+    let mut round = 0;
+    loop {
+        pause_before(round).await;
+        let outcome = send().await;
+        let code = outcome.as_ref().err().and_then(ProvideErrorMetadata::code);
+        if round == ROUNDS || code != Some("TransactionConflictException") {
+            return outcome;
+        }
+        round += 1;
     }
 }
