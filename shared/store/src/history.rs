@@ -1,5 +1,6 @@
 //! The history table: one entry for each change of a model, and one for each event that changed none.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -28,7 +29,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the table does not answer.
     pub async fn put_history(&self, entries: &[HistoryEntry]) -> Result<(), StoreError> {
-        let items = entries.iter().map(to_item).collect::<Result<_, _>>()?;
+        // A batch of writes may not name a key twice, and a record that is delivered twice makes the same entry.
+        let unique: BTreeMap<_, _> = entries.iter().map(|entry| ((&entry.model_id, entry.seq), entry)).collect();
+        let items = unique.into_values().map(to_item).collect::<Result<_, _>>()?;
         self.put_items(&self.tables.history, items).await
     }
 
