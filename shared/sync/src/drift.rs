@@ -13,7 +13,7 @@ use roster_store::models::RecordWrite;
 use serde::Serialize;
 
 use crate::read::{ReadCommit, Scope, read};
-use crate::reconcile::{Options, Reconciler, SyncError};
+use crate::reconcile::{Options, Reconciler, SyncError, give_back};
 
 /// How a record differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -106,7 +106,7 @@ impl Reconciler {
         .await;
         drop(heartbeat);
         if let Some(lease) = &session.lease {
-            store.release_lease(lease).await?;
+            give_back(&store, lease).await;
         }
         healed
     }

@@ -224,10 +224,8 @@ impl Reconciler {
             }
             .await;
             drop(heartbeat);
-            if let Some(lease) = &session.lease
-                && let Err(error) = store.release_lease(lease).await
-            {
-                tracing::warn!(%error, "the lease could not be released: it ends by itself");
+            if let Some(lease) = &session.lease {
+                give_back(&store, lease).await;
             }
             done?;
         }
@@ -284,7 +282,14 @@ impl Reconciler {
         let owner = session.options.correlation_id.clone();
         let lease = store.acquire_lease(&owner, (self.clock)(), LEASE).await?.ok_or(SyncError::Busy)?;
         let heartbeat = Heartbeat::start(store.clone(), lease.clone(), self.clock);
-        *session = Session { lease: Some(lease), ..self.session(&store, &session.options).await? };
+        match self.session(&store, &session.options).await {
+            Ok(fresh) => *session = Session { lease: Some(lease), ..fresh },
+            Err(error) => {
+                drop(heartbeat);
+                give_back(&store, &lease).await;
+                return Err(error);
+            }
+        }
         Ok(heartbeat)
     }
 
@@ -676,6 +681,13 @@ fn policy_chunk(read: &ReadCommit) -> Result<PolicyChunk, EditError> {
             PolicyChunk::New(NodeId::of(text.as_bytes()), text)
         }
     })
+}
+
+/// Gives a lease back, so that nobody has to wait for its end.
+pub(crate) async fn give_back(store: &Store, lease: &Lease) {
+    if let Err(error) = store.release_lease(lease).await {
+        tracing::warn!(%error, "the lease could not be released: it ends by itself");
+    }
 }
 
 /// Keeps a lease alive for as long as it is held.
