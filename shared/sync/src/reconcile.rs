@@ -402,8 +402,10 @@ impl Reconciler {
         };
         let records = self.records(session, &scope, &mut read).await?;
         let api_models = match scope {
+            // A run that stopped half way may have taken over some of them, and only the table knows which.
+            Scope::Since(_) if !session.half_way.is_empty() => of_api(&session.store.all_records().await?),
             Scope::Since(_) => session.head.as_ref().map_or(0, |head| head.api_models),
-            Scope::Whole => records.values().filter(|record| matches!(record.origin, Origin::Api(_))).count() as u64,
+            Scope::Whole => of_api(records.values()),
         };
         Ok(Asked { commit, read, records, api_models })
     }
@@ -603,6 +605,11 @@ async fn judge(session: &mut Session, asked: &Asked, now: Timestamp) -> Result<B
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// How many of these models the API owns.
+fn of_api<'r>(records: impl IntoIterator<Item = &'r Record>) -> u64 {
+    records.into_iter().filter(|record| matches!(record.origin, Origin::Api(_))).count() as u64
 }
 
 /// How many models of the API a plan makes the repository's.
