@@ -28,6 +28,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Every fetch adds a pack; above this many, a new clone is cheaper than looking through them.
 const MAX_PACKS: usize = 50;
+/// The file that marks a clone of which something could not be read.
+const SPOILT: &str = "spoilt";
 /// What a clone mirrors.
 const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
 
@@ -46,14 +48,25 @@ impl RemoteClone {
 
     pub(crate) fn open_or_clone(&self) -> Result<gix::Repository, GitError> {
         match open_at(&self.path) {
-            Ok(git) => Ok(git),
-            Err(_) => self.clone_anew(),
+            Ok(git) if !self.is_spoilt() => Ok(git),
+            _ => self.clone_anew(),
         }
+    }
+
+    /// Has the next look make another clone, in whichever process: a fetch does not bring again what is there, though
+    /// it cannot be read.
+    pub(crate) fn spoil(&self) {
+        // Where that cannot be kept, the next look finds the same again.
+        let _ = fs::write(self.path.join(SPOILT), "");
+    }
+
+    fn is_spoilt(&self) -> bool {
+        self.path.join(SPOILT).exists()
     }
 
     /// Brings the clone up to date, and answers it with caches emptied.
     pub(crate) fn fetch(&self, git: &gix::Repository) -> Result<gix::Repository, GitError> {
-        if pack_count(git).is_ok_and(|packs| packs > MAX_PACKS) {
+        if self.is_spoilt() || pack_count(git).is_ok_and(|packs| packs > MAX_PACKS) {
             return self.clone_anew();
         }
         match self.fetch_into(git) {

@@ -137,10 +137,12 @@ impl Repository {
     }
 
     pub(crate) fn corrupt(&self, id: ObjectId, source: impl Into<BoxError>) -> GitError {
+        self.spoil_clone();
         GitError::CorruptObject { repository: self.name(), id: id.to_string(), source: source.into() }
     }
 
     pub(crate) fn unreadable(&self, what: &str, source: impl Into<BoxError>) -> GitError {
+        self.spoil_clone();
         GitError::Read { repository: self.name(), what: what.to_owned(), source: source.into() }
     }
 
@@ -149,7 +151,15 @@ impl Repository {
     }
 
     fn missing(&self, id: ObjectId) -> GitError {
+        self.spoil_clone();
         GitError::MissingObject { repository: self.name(), id: id.to_string() }
+    }
+
+    /// Whatever is wrong with a clone, another one is the cure.
+    fn spoil_clone(&self) {
+        if let Some(clone) = &self.clone {
+            clone.spoil();
+        }
     }
 
     fn expect_kind(&self, id: ObjectId, actual: Kind, expected: Kind) -> Result<(), GitError> {
