@@ -15,6 +15,9 @@ use crate::proxy::{Behaviour, Message, Upstream};
 /// How long a slow read may take at most, in milliseconds.
 const SLOW_MS: u64 = 60;
 
+/// How many calls an outage swallows: more than the SDK tries, so that callers see it.
+const OUTAGE: u64 = 14;
+
 /// One kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
@@ -41,11 +44,13 @@ pub enum Fault {
     Stale,
     /// A read takes its time.
     Slow,
+    /// Nothing gets through, for several calls.
+    Outage,
 }
 
 impl Fault {
-    /// Every kind.
-    pub const ALL: [Self; 11] = [
+    /// Every kind that befalls a call alone.
+    const SINGLE: [Self; 11] = [
         Self::Throttled,
         Self::ThroughputExceeded,
         Self::LimitExceeded,
@@ -79,6 +84,7 @@ impl Fault {
 pub struct Faults {
     seed: u64,
     permille: u64,
+    outages: u64,
     /// The faults that come first, call by call of one operation, whatever the seed says.
     script: Mutex<HashMap<&'static str, Vec<Fault>>>,
     seen: Mutex<Seen>,
@@ -89,6 +95,8 @@ struct Seen {
     calls: BTreeMap<String, u64>,
     injected: BTreeMap<Fault, u64>,
     retries: u64,
+    /// The calls that the present outage will swallow.
+    outage: u64,
     answers: HashMap<Vec<u8>, Message>,
 }
 
@@ -96,7 +104,13 @@ impl Faults {
     /// Breaks that many of a thousand calls.
     #[must_use]
     pub fn random(seed: u64, permille: u64) -> Self {
-        Self { seed, permille, script: Mutex::default(), seen: Mutex::default() }
+        Self { seed, permille, outages: 0, script: Mutex::default(), seen: Mutex::default() }
+    }
+
+    /// Besides, begins an outage at that many of a thousand calls.
+    #[must_use]
+    pub fn with_outages(self, permille: u64) -> Self {
+        Self { outages: permille, ..self }
     }
 
     /// Breaks the first calls of one operation, each in one way, and no others.
@@ -126,10 +140,17 @@ impl Faults {
         let mut rng = Rng::with_seed(hasher.finish());
         let is_first = call.header("amz-sdk-request").is_none_or(|attempt| attempt.starts_with("attempt=1"));
         seen.retries += u64::from(!is_first);
+        if seen.outage == 0 && rng.u64(0..1000) < self.outages {
+            seen.outage = OUTAGE;
+        }
+        if seen.outage > 0 {
+            seen.outage -= 1;
+            return (Some(Fault::Outage), rng);
+        }
         let mut script = self.script.lock().unwrap_or_else(PoisonError::into_inner);
         let scripted = script.get_mut(call.operation()).and_then(Vec::pop);
         let fault = scripted.or_else(|| {
-            let possible: Vec<Fault> = Fault::ALL.into_iter().filter(|fault| fault.befalls(call)).collect();
+            let possible: Vec<Fault> = Fault::SINGLE.into_iter().filter(|fault| fault.befalls(call)).collect();
             (rng.u64(0..1000) < self.permille).then(|| possible[rng.usize(0..possible.len())])
         });
         (fault, rng)
@@ -154,7 +175,7 @@ impl Behaviour for Faults {
             Some(Fault::ServerError) => Message::answer("500 Internal Server Error", &error("InternalServerError")),
             Some(Fault::Conflict) => conflict(&call, &mut rng),
             Some(Fault::InProgress) => refusal("TransactionInProgressException"),
-            Some(Fault::RequestLost) => return None,
+            Some(Fault::RequestLost | Fault::Outage) => return None,
             Some(Fault::AnswerLost) => {
                 upstream.call(&call).await?;
                 return None;

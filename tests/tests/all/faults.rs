@@ -113,7 +113,7 @@ async fn watch(direct: Store, failing: Store, stop: Arc<AtomicBool>) -> Seen {
 async fn check(acts: &[Act], seed: u64, permille: u64) -> (Proxy<Faults>, u64) {
     let repository = TestRepository::new();
     let (clean, tables) = (TestTables::embedded().await, TestTables::embedded().await);
-    let proxy = Proxy::start(tables.endpoint(), Faults::random(seed, permille)).await;
+    let proxy = Proxy::start(tables.endpoint(), Faults::random(seed, permille).with_outages(10)).await;
     let failing = tables.store_at(&proxy.url);
     let stop = Arc::new(AtomicBool::new(false));
     let watching = tokio::spawn(watch(tables.store.clone(), failing.clone(), stop.clone()));
@@ -173,7 +173,7 @@ async fn check(acts: &[Act], seed: u64, permille: u64) -> (Proxy<Faults>, u64) {
     (proxy, again.into_inner())
 }
 
-/// Commits, changes by the API and looks in any order, while 5 to 20 of 100 calls fail in some way.
+/// Commits, changes by the API and looks in any order, while 5 to 20 of 100 calls fail in some way, and all of them now and then.
 #[test]
 fn random_work_under_random_faults() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -289,7 +289,7 @@ async fn a_worker_that_is_paused_past_its_lease_changes_nothing() {
 async fn two_workers_that_race() {
     let repository = TestRepository::new();
     let (clean, tables) = (TestTables::embedded().await, TestTables::embedded().await);
-    let proxy = Proxy::start(tables.endpoint(), Faults::random(5, 50)).await;
+    let proxy = Proxy::start(tables.endpoint(), Faults::random(5, 100)).await;
     let one = reconciler(tables.store_at(&proxy.url), repository.path(), Timestamp::now);
     let other = reconciler(tables.store_at(&proxy.url), repository.path(), later);
     let again = AtomicU64::new(0);

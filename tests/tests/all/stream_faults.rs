@@ -131,6 +131,8 @@ impl Host for Unruly {
 async fn the_pump_makes_the_same_history_of_unruly_deliveries() {
     let mut template = Template::load(&LocalValues::default()).unwrap();
     template.functions.retain(|function| function.artifact == "events");
+    let sources = template.functions.iter_mut().flat_map(|function| &mut function.streams);
+    sources.for_each(|source| source.batch_size = 10);
     let tables = TestTables::embedded().await;
     story(&tables).await;
     let expected = history(&tables.store).await;
@@ -143,7 +145,7 @@ async fn the_pump_makes_the_same_history_of_unruly_deliveries() {
     let pump = Pump::start(&template, &hosts, &tables.store, tables.endpoint(), None).await.unwrap();
     pump.drain().await.unwrap();
     assert_eq!(pump.dead_letters(), []);
-    assert!(unruly.calls.load(Ordering::Relaxed) > 3);
+    assert!(unruly.calls.load(Ordering::Relaxed) > 10);
     assert_eq!(history(&store).await, expected);
     verify_audit(&tables.store).await;
     pump.shutdown().await;
