@@ -16,7 +16,7 @@ use crate::proxy::{Behaviour, Message, Upstream};
 const SLOW_MS: u64 = 60;
 
 /// How many calls an outage swallows: more than the SDK tries, so that callers see it.
-const OUTAGE: u64 = 14;
+const OUTAGE: u64 = 20;
 
 /// One kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,8 +29,8 @@ pub enum Fault {
     LimitExceeded,
     /// `InternalServerError`, of a call that had no effect.
     ServerError,
-    /// Another transaction is in the way: `TransactionCanceledException`, or for one item
-    /// `TransactionConflictException`.
+    /// `TransactionCanceledException`, for another transaction is in the way of one item, or its table is throttled; for
+    /// a write of one item `TransactionConflictException`.
     Conflict,
     /// `TransactionInProgressException`: the same transaction is under way.
     InProgress,
@@ -215,12 +215,14 @@ fn refusal(kind: &str) -> Message {
     Message::answer("400 Bad Request", &error(kind))
 }
 
-/// Another transaction writes one of the items.
+/// One of the items cannot be written now.
 fn conflict(call: &Message, rng: &mut Rng) -> Message {
+    const REASONS: [&str; 4] =
+        ["TransactionConflict", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
     let body = call.json();
     let Some(actions) = body["TransactItems"].as_array() else { return refusal("TransactionConflictException") };
-    let at = rng.usize(0..actions.len());
-    let code = |place: usize| if place == at { "TransactionConflict" } else { "None" };
+    let (at, reason) = (rng.usize(0..actions.len()), REASONS[rng.usize(0..REASONS.len())]);
+    let code = |place: usize| if place == at { reason } else { "None" };
     let mut refused = error("TransactionCanceledException");
     refused["CancellationReasons"] = (0..actions.len()).map(|place| json!({"Code": code(place)})).collect();
     Message::answer("400 Bad Request", &refused)

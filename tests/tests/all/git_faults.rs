@@ -249,11 +249,12 @@ async fn a_clone_that_is_lost_or_spoilt() {
 
     // Nothing is fetched that would show it: it is found by reading, and told; the next look is good.
     served.spoil();
+    let told = format!("repository {}/r.git", served.server.url);
     let warm = served.followed().await;
-    warm.fails("could not read").await;
+    warm.fails(&told).await;
     warm.converges(&served.repository).await;
     served.spoil();
-    served.followed().await.fails("could not read").await;
+    served.followed().await.fails(&told).await;
     served.followed().await.converges(&served.repository).await;
     following.tables.close().await;
 }
