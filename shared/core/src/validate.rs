@@ -15,6 +15,7 @@ pub const CATALOG: &str = "catalog";
 pub const POLICY_PATH: &str = "catalog/policy.json";
 const MODELS: &str = "catalog/models/";
 /// Ids that no model has: below `/admin/models/` they are the names of lists and of whole catalogues.
+#[cfg(feature = "schema")]
 const RESERVED_IDS: [&str; 4] = ["archived", "export", "import", "legacy"];
 
 /// What a file below `catalog/` is.
@@ -465,7 +466,10 @@ mod tests {
     fn names_of_the_admin_api_are_no_ids() {
         let found = messages("legacy", |_| {});
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("/id: \"legacy\" is no model's id: /admin/models/legacy is something else"), "{found:?}");
+        assert!(
+            found[0].contains("/id: \"legacy\" is no model's id: /admin/models/legacy is something else"),
+            "{found:?}"
+        );
         assert_eq!(messages("legacy-2", |_| {}), [""; 0]);
         let nested = file("p/legacy", |_| {});
         assert!(read_model("catalog/models/p/legacy.json", &nested).is_ok(), "only the whole id is in the way");

@@ -138,6 +138,7 @@ async fn writers_of_many_instances_and_a_sync_lose_nothing() {
             let patch = json!({"providerMetadata": {format!("writer{writer}"): writer}});
             loop {
                 let edit = Edit {
+                    overrides_until: None,
                     target: Target::Existing(id.clone()),
                     command: Command::EditMeta(patch.as_object().unwrap().clone()),
                     actor: "ann",

@@ -12,6 +12,7 @@ mod interplay;
 mod invariants;
 mod limits;
 mod operations;
+mod ownership;
 mod plan_hash;
 mod read_source;
 mod readers;
