@@ -39,6 +39,7 @@ async fn apply(editor: &Editor, target: Target, command: Command, key: Option<&s
         approves: true,
         key: key.map(|key| IdempotencyKey { id: key.to_owned(), request }),
         precondition: &|_, _| true,
+        overrides_until: None,
     };
     editor.apply(&edit, &answer).await
 }

@@ -122,6 +122,19 @@ impl TestStack {
         &self.stack.url
     }
 
+    /// Where the DynamoDB answers.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The same tables, reached through another endpoint.
+    #[must_use]
+    pub fn store_at(&self, endpoint: &str) -> Store {
+        let (template, _) = unconnected();
+        Store::local(endpoint, template.table_names)
+    }
+
     /// Brings the tables to the repository's `main`, through the function that does it.
     pub async fn sync(&self) -> Value {
         self.event("sync").await

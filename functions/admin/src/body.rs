@@ -6,6 +6,8 @@ use roster_core::document::{Document, MAX_BYTES};
 use roster_http::{Problem, Request};
 use serde_json::{Map, Value, json};
 
+use crate::mode;
+
 /// The most characters of a reason.
 const MAX_REASON: usize = 1000;
 
@@ -16,6 +18,8 @@ pub(crate) struct Body {
     pub(crate) document: Document,
     /// Why, by the body's `reason` or else the header `X-Reason`; empty when neither is given.
     pub(crate) reason: String,
+    /// The end of an override, where the body names it.
+    pub(crate) until: Option<Value>,
 }
 
 impl Body {
@@ -47,7 +51,8 @@ impl Body {
             let message = format!("a reason has at most {MAX_REASON} characters");
             return Err(invalid(&[document.problem("/reason", message)]));
         }
-        Ok(Self { document, reason })
+        let until = if mode::is_override(request) { document.take("until") } else { None };
+        Ok(Self { document, reason, until })
     }
 
     /// The keys of the body.

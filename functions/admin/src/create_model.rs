@@ -10,8 +10,8 @@ use crate::body::Body;
 use crate::write::{self, Asked};
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
-    let Body { document, reason } = Body::read(&request)?;
-    let (target, command) = (Target::New, Command::Create(document));
-    let asked = Asked { target, command, reason: &reason, done: "created", status: StatusCode::CREATED };
+    let body = Body::read(&request)?;
+    let (target, command) = (Target::New, Command::Create(body.document.clone()));
+    let asked = Asked { target, command, body: &body, done: "created", status: StatusCode::CREATED };
     write::make(app, &request, asked).await
 }

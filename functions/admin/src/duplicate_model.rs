@@ -12,6 +12,6 @@ use crate::write::{self, Asked};
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     let body = Body::read(&request)?;
     let (target, command) = (Target::CopyOf(write::model_id(&request)?), Command::Duplicate(body.keys()));
-    let asked = Asked { target, command, reason: &body.reason, done: "created", status: StatusCode::CREATED };
+    let asked = Asked { target, command, body: &body, done: "created", status: StatusCode::CREATED };
     write::make(app, &request, asked).await
 }

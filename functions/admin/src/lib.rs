@@ -6,6 +6,7 @@ mod create_model;
 mod duplicate_model;
 mod edit_meta;
 mod edit_model;
+mod end_override;
 mod export_audit;
 mod get_record;
 mod list_archived;
@@ -13,7 +14,10 @@ mod list_audit;
 mod list_legacy;
 mod listing;
 mod mark_legacy;
+mod mode;
 mod model_history;
+mod proposals;
+mod propose;
 mod record;
 mod report_audit;
 mod timeline;
@@ -31,11 +35,14 @@ use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, P
 use roster_store::reader::Reader;
 use roster_store::{PolicyCache, Store, TableNames};
 
+use proposals::Proposals;
+
 /// What the functions of this artifact share.
 pub struct App {
     store: Store,
     reader: Reader,
     editor: Editor,
+    proposals: Proposals,
     gate: Gate,
     policies: PolicyCache,
 }
@@ -50,6 +57,7 @@ impl App {
             // An admin sees a change as soon as it is made.
             reader: Reader::new(store.clone(), Duration::ZERO).strongly_consistent(),
             editor: Editor::new(store.clone()),
+            proposals: Proposals::from_env(env),
             gate: Gate::from_env(env)?.with_limits(env, store.clone())?,
             policies: PolicyCache::default(),
             store,
@@ -88,6 +96,7 @@ pub static FUNCTIONS: &[Function<App>] = &[
     admins("unmark-legacy", |app, request| Box::pin(unmark_legacy::handle(app, request))),
     admins("archive-model", |app, request| Box::pin(archive_model::handle(app, request))),
     admins("unarchive-model", |app, request| Box::pin(unarchive_model::handle(app, request))),
+    admins("end-override", |app, request| Box::pin(end_override::handle(app, request))),
     admins("list-legacy", |app, request| Box::pin(list_legacy::handle(app, request))),
     admins("list-archived", |app, request| Box::pin(list_archived::handle(app, request))),
     admins("duplicate-model", |app, request| Box::pin(duplicate_model::handle(app, request))),

@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 use similar::TextDiff;
 
 use crate::body::{Body, invalid};
-use crate::{App, record};
+use crate::mode::{Mode, Wanted};
+use crate::{App, propose, record};
 
 /// The most bytes of an idempotency key.
 const MAX_KEY: usize = 255;
@@ -31,8 +32,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) target: Target,
     /// What is to be done.
     pub(crate) command: Command,
-    /// Why.
-    pub(crate) reason: &'a str,
+    /// Why, and until when.
+    pub(crate) body: &'a Body,
     /// What was done, for the message: "archived", say.
     pub(crate) done: &'a str,
     /// The status of a change that is made.
@@ -69,36 +70,44 @@ pub(crate) async fn change(
     done: &str,
 ) -> Result<Reply, Problem> {
     let target = Target::Existing(model_id(request)?);
-    make(app, request, Asked { target, command, reason: &body.reason, done, status: StatusCode::OK }).await
+    make(app, request, Asked { target, command, body, done, status: StatusCode::OK }).await
 }
 
 /// Makes a change and answers it.
 pub(crate) async fn make(app: &App, request: &Request, asked: Asked<'_>) -> Result<Reply, Problem> {
     let mut query = Query::of(request);
     let approves = query.flag("approve").unwrap_or(false);
+    let wanted = Wanted::of(&mut query);
     query.finish()?;
+    let mode = wanted.mode(request, asked.body)?;
     if approves && !request.caller.roles.contains(&Role::SuperAdmin) {
         return Err(Problem::forbidden("approve is for the role super_admin"));
     }
-    if approves && asked.reason.trim().is_empty() {
+    if approves && asked.body.reason.trim().is_empty() {
         return Err(invalid(&[command::problem("/reason", "approving of what the guard holds needs a reason")]));
     }
     let actor = request.actor()?;
     let is_believed = |record: &Record, policy: &Policy| {
         ETag::any_matches(&record::etags(record, policy, &request.caller, request.now), request)
     };
-    let Asked { target, command, reason, done, status } = asked;
+    let Asked { target, command, body, done, status } = asked;
+    // The same proposal is found again whatever its key.
+    let key = if mode == Mode::Propose { None } else { idempotency_key(request, actor)? };
     let edit = Edit {
         target,
         command,
         actor,
-        reason,
+        reason: &body.reason,
         correlation_id: &request.request_id,
         now: request.now,
         approves,
-        key: idempotency_key(request, actor)?,
+        overrides_until: if let Mode::Override(until) = mode { Some(until) } else { None },
+        key,
         precondition: &is_believed,
     };
+    if mode == Mode::Propose {
+        return propose::make(app, &edit, done).await;
+    }
     let respond = |outcome: &Done<'_>| answer(outcome, done, status, request);
     let refused = |message: String, holds: &[Hold]| AuditEvent {
         model_id: edit.model_id(),
@@ -123,7 +132,12 @@ pub(crate) async fn make(app: &App, request: &Request, asked: Asked<'_>) -> Resu
 async fn refuse(app: &App, edit: &Edit<'_>, refusal: Refusal, request: &Request) -> Result<Reply, Problem> {
     let is_final = !matches!(
         refusal,
-        Refusal::KeyReused | Refusal::Busy | Refusal::Impossible | Refusal::Store(_) | Refusal::Catalogue(_)
+        Refusal::KeyReused
+            | Refusal::Busy
+            | Refusal::Impossible
+            | Refusal::Store(_)
+            | Refusal::Catalogue(_)
+            | Refusal::Json(_)
     );
     let problem = problem(refusal);
     let Some(key) = edit.key.as_ref().filter(|_| is_final) else { return Err(problem) };
@@ -194,7 +208,7 @@ fn idempotency_key(request: &Request, actor: &str) -> Result<Option<IdempotencyK
 }
 
 /// What a client is told of a change that is not made.
-fn problem(refusal: Refusal) -> Problem {
+pub(crate) fn problem(refusal: Refusal) -> Problem {
     let conflict = |kind, title, detail: String| Problem::new(StatusCode::CONFLICT, kind, title, detail);
     let detail = refusal.to_string();
     match refusal {
@@ -208,7 +222,7 @@ fn problem(refusal: Refusal) -> Problem {
             conflict("name-taken", "Name taken", format!("{pointer}: {message}")).with("errors", errors)
         }
         Refusal::ManagedByGit(managed) => {
-            let detail = format!("{detail}: change that file with a pull request");
+            let detail = format!("{detail}: change that file with a pull request, which ?mode=propose opens");
             managed_by_git(&managed, conflict("managed-by-git", "Managed by Git", detail))
         }
         Refusal::Changed => {
@@ -226,7 +240,7 @@ fn problem(refusal: Refusal) -> Problem {
         }
         Refusal::Busy => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy", format!("{detail}: try again"))
             .with_header(RETRY_AFTER, HeaderValue::from_static("1")),
-        Refusal::Impossible => {
+        Refusal::Impossible | Refusal::Json(_) => {
             tracing::error!(detail);
             Problem::internal()
         }

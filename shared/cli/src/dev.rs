@@ -49,7 +49,8 @@ pub(crate) struct Arguments {
 
 /// What the functions may be told by the environment of `roster dev`: access to the repository, the secret of its
 /// webhooks, and whose tokens are taken instead of those that it signs itself.
-const FROM_OUTSIDE: [&str; 9] = [
+const FROM_OUTSIDE: [&str; 10] = [
+    "GITHUB_API_URL",
     "GIT_TOKEN",
     "JWKS_FILE",
     "JWKS_URL",

@@ -55,6 +55,9 @@ fn tell(output: Output, drift: &Drift) {
             side(&change.new)
         ));
     }
+    if let Some(terms) = &drift.terms {
+        output.line(format_args!("    overridden by {} until {}: {}", terms.actor, terms.until, terms.reason));
+    }
     if let Some(last) = &drift.last_change {
         output.line(format_args!("    last changed by {} at {}: {}", last.actor, last.at, last.reason));
     }

@@ -38,11 +38,12 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let output = arguments.json.output();
     let (tables, reconciler) = tables::Tables::open_with(&arguments.tables, &arguments.repo).await?;
+    let dry_run = arguments.dry_run;
     let options = Options {
         to: arguments.to,
         every_commit: arguments.every_commit,
         guard: !arguments.no_guard,
-        dry_run: arguments.dry_run,
+        dry_run,
         ..Options::follow(&arguments.branch)
     };
     let bar = progress(output);
@@ -58,6 +59,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     tables.close().await?;
     let report = done?;
     output.report(&report, |report| {
+        for ended in &report.overrides {
+            let verb = if dry_run { "would end" } else { "ended" };
+            output
+                .line(format_args!("override of {} by {} {verb}: {}", ended.id, ended.terms.actor, ended.terms.reason));
+        }
         output.line(format_args!(
             "{}: revision {} at {}\n{}, {}, {} rejected, {} held; {} units; {:.3} s\ndigest {}",
             report.state.name(),

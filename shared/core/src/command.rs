@@ -29,6 +29,8 @@ pub enum Command {
     Archive,
     /// It is back, available, and as legacy as it was.
     Unarchive,
+    /// It is what its file says again: the model that is given is the one that the file describes.
+    EndOverride,
 }
 
 /// The keys of [`Command::MarkLegacy`], with the keys of `meta` that they set.
@@ -61,6 +63,11 @@ impl Command {
                 validate::read_body(Document::parse("", &bytes)?).map_err(|problems| self.placed(problems))
             }),
         }?;
+        if matches!(self, Self::Create(_) | Self::Duplicate(_))
+            && let Some(reserved) = validate::reserved_id_problem(&desired.document)
+        {
+            return Err(self.placed(vec![reserved]));
+        }
         let sunset = desired.model.meta.sunset_date.filter(|&sunset| sunset <= now);
         let before = model.filter(|_| !matches!(self, Self::Duplicate(_)));
         if let Some(sunset) = sunset.filter(|_| before.is_none_or(|model| model.meta.sunset_date != sunset)) {
@@ -91,7 +98,7 @@ impl Command {
     fn changed(&self, model: &Model, now: Timestamp) -> Result<Value, Vec<Problem>> {
         let mut model = model.clone();
         let mut patch = match self {
-            Self::Create(_) => Map::new(),
+            Self::Create(_) | Self::EndOverride => Map::new(),
             Self::Duplicate(overrides) => {
                 if !overrides.contains_key("id") {
                     return Err(vec![problem("/id", "the copy needs an id of its own")]);
@@ -255,6 +262,14 @@ mod tests {
         assert_eq!(edited.meta.input_cost_per_million_tokens.unwrap().to_string(), "570.0000000000001");
         let back = done(&Command::EditMeta(map(json!({"description": null, "complianceTags": null}))), &edited);
         assert_eq!((back.meta.description.as_str(), back.meta.compliance_tags.len()), ("", 0));
+    }
+
+    #[test]
+    fn no_new_model_is_called_like_a_list() {
+        let copy = Command::Duplicate(map(json!({"id": "archived"})));
+        let told = mistakes(&copy, &model("m"));
+        assert!(told[0].starts_with("/id \"archived\" is no model's id"), "{told:?}");
+        assert_eq!(done(&Command::Edit(map(json!({"name": "n"}))), &model("archived")).name, "n", "an old one stays");
     }
 
     #[test]

@@ -18,6 +18,10 @@ pub enum Operation {
     Create,
     /// A file takes over a model that the API made.
     Adopt,
+    /// It is made something else than its file says, for a time.
+    PlaceOverride,
+    /// Its file counts again.
+    EndOverride,
     /// An archived model, or a removed file, comes back.
     Unarchive,
     /// It is no longer on its way out.
@@ -51,6 +55,8 @@ impl Operation {
         match self {
             Self::Create => "create",
             Self::Adopt => "adopt",
+            Self::PlaceOverride => "place_override",
+            Self::EndOverride => "end_override",
             Self::Unarchive => "unarchive",
             Self::UnmarkLegacy => "unmark_legacy",
             Self::UpdateMeta => "update_meta",
@@ -88,6 +94,8 @@ pub enum Asker {
     Git,
     /// The admin API's, on models that it owns.
     Api,
+    /// The admin API's, for a time, on a model that the repository owns.
+    Override,
 }
 
 /// What one model shall be.
@@ -159,7 +167,7 @@ pub fn step(id: &ModelId, current: Option<&Record>, desired: &Desired, asker: As
         (Desired::Absent, Some(Record { origin: Origin::Api(_), .. })) => return None,
         (Desired::Absent, Some(record)) if record.tombstone => return None,
         (Desired::Absent, Some(record)) => {
-            let spec = record.spec.clone();
+            let spec = record.described().clone();
             (Model { is_archived: true, is_available: false, ..spec }, true)
         }
     };
@@ -169,6 +177,13 @@ pub fn step(id: &ModelId, current: Option<&Record>, desired: &Desired, asker: As
     };
     if asker == Asker::Git && !tombstone && matches!(current, Some(Record { origin: Origin::Api(_), .. })) {
         operations.insert(0, Operation::Adopt);
+    }
+    let is_overridden = current.is_some_and(|record| record.overridden.is_some());
+    match asker {
+        Asker::Git if is_overridden => operations.insert(0, Operation::EndOverride),
+        // One that is there already gets other terms.
+        Asker::Override if is_overridden || !operations.is_empty() => operations.insert(0, Operation::PlaceOverride),
+        _ => {}
     }
     if operations.is_empty() {
         return None;
@@ -258,7 +273,7 @@ fn version_moves<'v>(before: &'v [Version], after: &'v [Version]) -> impl Iterat
 mod tests {
     use super::*;
     use crate::model::tests::model;
-    use crate::record::{ChangeNote, GitOrigin};
+    use crate::record::{ChangeNote, GitOrigin, Override, OverrideTerms};
 
     fn record(spec: Model, tombstone: bool, origin: Origin) -> Record {
         let at = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -274,7 +289,7 @@ mod tests {
             revision: 1,
             correlation_id: String::new(),
         };
-        Record { spec, origin, seq: 1, tombstone, change, archived: None, created_at: at }
+        Record { spec, origin, seq: 1, tombstone, change, archived: None, overridden: None, created_at: at }
     }
 
     fn git() -> Origin {
@@ -370,5 +385,36 @@ mod tests {
         let edited = step(&owned.spec.id, Some(&owned), &Desired::Present(Box::new(edited)), Asker::Api).unwrap();
         assert_eq!(edited.operations, [Operation::UpdateMeta]);
         assert_eq!(step(&owned.spec.id, None, &Desired::Absent, Asker::Git), None);
+    }
+
+    #[test]
+    fn an_override_is_placed_and_ends_with_what_the_file_says() {
+        let file = record(model("m"), false, git());
+        let mut other = model("m");
+        other.meta.description = "for now".to_owned();
+        let present = |model: &Model| Desired::Present(Box::new(model.clone()));
+        let of = |current: &Record, desired: &Desired, asker| {
+            step(&current.spec.id, Some(current), desired, asker).map(|step| (step.operations, step.after))
+        };
+        assert_eq!(of(&file, &present(&model("m")), Asker::Override), None, "nothing to override");
+        let placed = of(&file, &present(&other), Asker::Override).unwrap();
+        assert_eq!(placed.0, [Operation::PlaceOverride, Operation::UpdateMeta]);
+
+        let terms = OverrideTerms {
+            actor: "sue".to_owned(),
+            reason: "an incident".to_owned(),
+            since: "2026-01-01T00:00:00Z".parse().unwrap(),
+            until: "2026-01-02T00:00:00Z".parse().unwrap(),
+        };
+        let overridden = Some(Override { terms, blob: String::new(), spec: model("m") });
+        let live = Record { spec: other.clone(), overridden, ..file };
+        assert_eq!(of(&live, &present(&other), Asker::Override).unwrap().0, [Operation::PlaceOverride], "other terms");
+        let ended = of(&live, &present(&model("m")), Asker::Git).unwrap();
+        assert_eq!(ended, (vec![Operation::EndOverride, Operation::UpdateMeta], model("m")));
+        let same = of(&live, &present(&other), Asker::Git).unwrap();
+        assert_eq!(same, (vec![Operation::EndOverride], other), "a commit says what the override said");
+        let gone = of(&live, &Desired::Absent, Asker::Git).unwrap();
+        assert_eq!(gone.0, [Operation::EndOverride, Operation::UpdateMeta, Operation::Archive]);
+        assert_eq!(gone.1.meta.description, "", "what is remembered is what the file said");
     }
 }

@@ -89,7 +89,7 @@ pub fn propose(asked: Asked<'_>, before: Before<'_>, nodes: &Nodes, now: Timesta
     let mut changes = BTreeMap::new();
     for sourced in &proposal.present {
         let model = &sourced.model;
-        let path = (asker == Asker::Git).then(|| sourced.document.path().into());
+        let path = (asker != Asker::Api).then(|| sourced.document.path().into());
         let in_place = proposal.in_place.contains(&model.id);
         changes.insert(model.id.clone(), Change::Present { model, path, in_place });
     }

@@ -79,8 +79,41 @@ pub struct Record {
     pub change: ChangeNote,
     /// How it came to be archived, while it is.
     pub archived: Option<Archival>,
+    /// While something else is live than its file says.
+    pub overridden: Option<Override>,
     /// When the id first appeared.
     pub created_at: Timestamp,
+}
+
+/// Something else than a model's file says, for a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Override {
+    /// Who, why and until when.
+    pub terms: OverrideTerms,
+    /// The object id of the file's content that it takes the place of.
+    pub blob: String,
+    /// What that file says: the model goes back to it.
+    pub spec: Model,
+}
+
+/// Who overrides a model, why and until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OverrideTerms {
+    /// Who: the subject of a token.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// The first instant after it.
+    pub until: Timestamp,
+}
+
+impl OverrideTerms {
+    /// The longest override, in hours: a week. What is to stay longer belongs in the file.
+    pub const MAX_HOURS: i64 = 7 * 24;
 }
 
 /// How a model came to be archived.
@@ -112,8 +145,16 @@ impl Record {
             tombstone: step.tombstone,
             created_at: old.map_or(change.at, |old| old.created_at),
             archived,
+            // Whatever changes the model ends its override, or puts another in its place.
+            overridden: None,
             change,
         }
+    }
+
+    /// What its file says, or the API: the spec, unless it is overridden.
+    #[must_use]
+    pub fn described(&self) -> &Model {
+        self.overridden.as_ref().map_or(&self.spec, |overridden| &overridden.spec)
     }
 }
 

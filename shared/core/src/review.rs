@@ -342,6 +342,9 @@ impl Review<'_> {
         if step.operations.contains(&Operation::Adopt) {
             lines.push("was made by the API; from now on its file owns it".to_owned());
         }
+        if step.operations.contains(&Operation::EndOverride) {
+            lines.push("was overridden by the API; its file counts again".to_owned());
+        }
         if step.tombstone {
             lines.push("its file is removed: the id stays reserved, and its history is kept".to_owned());
         } else if step.was_tombstone {

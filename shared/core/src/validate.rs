@@ -14,6 +14,9 @@ pub const CATALOG: &str = "catalog";
 /// The policy's file.
 pub const POLICY_PATH: &str = "catalog/policy.json";
 const MODELS: &str = "catalog/models/";
+/// Ids that no model has: below `/admin/models/` they are the names of lists and of whole catalogues.
+#[cfg(feature = "schema")]
+const RESERVED_IDS: [&str; 4] = ["archived", "export", "import", "legacy"];
 
 /// What a file below `catalog/` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,12 +139,21 @@ pub fn model_path_problem(path: &str) -> Option<Problem> {
     }
 }
 
+/// The mistake of a new model's id that is the name of something else in the admin API.
+#[cfg(feature = "schema")]
+pub(crate) fn reserved_id_problem(document: &Document) -> Option<Problem> {
+    let id = document.value().get("id")?.as_str().filter(|id| RESERVED_IDS.contains(id))?;
+    let message =
+        format!("\"{id}\" is no model's id: /admin/models/{id} is something else in the admin API; choose another id");
+    Some(document.problem("/id", message))
+}
+
 #[cfg(feature = "schema")]
 fn path_problems(document: &Document) -> Vec<Problem> {
     let path = document.path();
     let Some((provider, [whole, rest])) = parts(path) else { return Vec::new() };
     let text = |key: &str| document.value().get(key).and_then(serde_json::Value::as_str);
-    let mut problems = Vec::new();
+    let mut problems: Vec<Problem> = reserved_id_problem(document).into_iter().collect();
     if let Some(id) = text("id").filter(|id| *id != whole && *id != rest) {
         let message = format!("id \"{id}\" fights its path: here it is \"{rest}\" or \"{whole}\"");
         problems.push(document.problem("/id", message));
@@ -448,6 +460,19 @@ mod tests {
         assert!(read_model("catalog/models/p/q/m.json", &nested).is_ok());
         let short = file("q/m", |value| value["provider"] = "p".into());
         assert!(read_model("catalog/models/p/q/m.json", &short).is_ok());
+    }
+
+    #[test]
+    fn names_of_the_admin_api_are_no_ids() {
+        let found = messages("legacy", |_| {});
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].contains("/id: \"legacy\" is no model's id: /admin/models/legacy is something else"),
+            "{found:?}"
+        );
+        assert_eq!(messages("legacy-2", |_| {}), [""; 0]);
+        let nested = file("p/legacy", |_| {});
+        assert!(read_model("catalog/models/p/legacy.json", &nested).is_ok(), "only the whole id is in the way");
     }
 
     /// A catalogue of models, each with its replacement.

@@ -14,11 +14,11 @@ use roster_core::catalogue::{Catalogue, EditError, NextRoots, Roots};
 use roster_core::command::Command;
 use roster_core::guard::Hold;
 use roster_core::plan::{Asker, Step};
-use roster_core::propose::{Asked, Before, propose};
-use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
+use roster_core::propose::{Asked, Before, Blueprint, propose};
+use roster_core::record::{ChangeNote, GitOrigin, Origin, Override, OverrideTerms, Record};
 use roster_core::tree::{Missing, Nodes};
-use roster_core::validate::{Proposal, SourcedModel};
-use roster_core::{Model, ModelId, Policy, Problem};
+use roster_core::validate::{Proposal, SourcedModel, read_model};
+use roster_core::{Model, ModelId, Policy, Problem, command, file};
 use roster_store::edits::{Answer, Begun, IdempotencyKey};
 use roster_store::models::RecordWrite;
 use roster_store::{Manifest, PolicyCache, Publication, Store, StoreError};
@@ -72,6 +72,8 @@ pub struct Edit<'e> {
     pub now: Timestamp,
     /// Whether the caller approves of what the guard would hold.
     pub approves: bool,
+    /// Until when it takes the place of what the model's file says; `None` for a change of what the API owns.
+    pub overrides_until: Option<Timestamp>,
     /// The key under which the answer is kept.
     pub key: Option<IdempotencyKey>,
     /// Whether the model is what the caller believes it to be.
@@ -147,6 +149,9 @@ pub enum Refusal {
     /// What is published cannot be read.
     #[error(transparent)]
     Catalogue(#[from] EditError),
+    /// A document cannot be written.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
 }
 
 /// What to change in the repository instead.
@@ -158,6 +163,21 @@ pub struct ManagedByGit {
     pub before: Model,
     /// What it would be.
     pub after: Model,
+}
+
+/// A change of a file that would make the change of a model.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// The file, from the root of the repository.
+    pub path: String,
+    /// What it says, as far as the tables know; `None` when there is none.
+    pub before: Option<Model>,
+    /// What it would say.
+    pub after: Model,
+    /// What a commit of it would do; `None` when all of it is so already.
+    pub step: Option<Step>,
+    /// What the guard would hold it for.
+    pub holds: Vec<Hold>,
 }
 
 /// A try that came to an end, or must be made again.
@@ -229,7 +249,9 @@ impl Editor {
             (Some(step), before) => {
                 let revision = head_revision + 1;
                 let origin = before.map_or_else(|| Origin::Api(edit.actor.to_owned()), |record| record.origin.clone());
-                (Some(step), Record::after(before, step, origin, edit.note(step, revision, now)), revision)
+                let mut record = Record::after(before, step, origin, edit.note(step, revision, now));
+                record.overridden = before.and_then(|before| edit.overridden(before, now));
+                (Some(step), record, revision)
             }
         };
         let answer = respond(&Done { record: &record, step, revision, policy: &policy, approved: &holds });
@@ -280,45 +302,133 @@ impl Editor {
         if existing.is_some_and(|record| !(edit.precondition)(record, policy)) {
             return Err(Refusal::Changed);
         }
-        let desired = edit.command.desired(existing.map(|record| &record.spec), now).map_err(Refusal::Invalid)?;
-        if let (Target::Existing(_), Some(Record { origin: Origin::Git(origin), spec, tombstone, .. })) =
-            (&edit.target, existing)
-            && (*tombstone || desired.model != *spec)
-        {
-            let (origin, before, after) = (origin.clone(), spec.clone(), desired.model);
-            return Err(Refusal::ManagedByGit(Box::new(ManagedByGit { origin, before, after })));
+        let asker = edit.asker(existing)?;
+        let base = existing.map(|record| if asker == Asker::Override { &record.spec } else { record.described() });
+        let mut desired = edit.command.desired(base, now).map_err(Refusal::Invalid)?;
+        match (asker, existing.map(|record| (record, &record.origin))) {
+            (Asker::Git, Some((record, _))) if record.overridden.is_none() => {
+                return Ok(Judged { before, step: None, holds: Vec::new(), next: None });
+            }
+            (Asker::Git | Asker::Override, Some((record, Origin::Git(origin)))) => {
+                let path = self.path(record, origin, &roots, known).await?;
+                desired = in_file(&edit.command, &desired.model, &path)?;
+            }
+            (_, Some((record, Origin::Git(origin))))
+                if matches!(edit.target, Target::Existing(_)) && (record.tombstone || desired.model != record.spec) =>
+            {
+                let (origin, before, after) = (origin.clone(), record.described().clone(), desired.model);
+                return Err(Refusal::ManagedByGit(Box::new(ManagedByGit { origin, before, after })));
+            }
+            _ => {}
         }
         if let (Target::New | Target::CopyOf(_), Some(record)) = (&edit.target, before) {
-            let state = match (record.tombstone, record.spec.is_archived) {
-                (true, _) => "a model whose file was removed, which keeps it",
-                (false, true) => "a model that is archived",
-                (false, false) => "another model",
-            };
-            let message = format!("\"{}\" is the id of {state}", record.spec.id);
-            return Err(Refusal::Taken { pointer: "/id".to_owned(), message });
+            return Err(taken(record));
         }
         self.check_names(&desired, before, &roots, known).await?;
-        let id = desired.model.id.clone();
-        let in_place = before.iter().map(|record| record.spec.id.clone()).collect();
-        let proposal = Proposal { present: vec![Arc::new(desired)], in_place, ..Proposal::default() };
-        let records: HashMap<ModelId, Record> = before.map(|record| (id, record.clone())).into_iter().collect();
-        let asked = Asked { proposal: &proposal, problems: &[], policy_changes: false, asker: Asker::Api };
-        let blueprint = loop {
-            let before = Before { roots: &roots, policy, records: &records, api_models: 0 };
-            match propose(asked, before, &known.nodes, now) {
-                Ok(blueprint) => break blueprint,
-                Err(EditError::Missing(Missing(ids))) => self.store.load_nodes(&ids, &mut known.nodes).await?,
-                Err(error) => return Err(error.into()),
-            }
-        };
+        let blueprint = self.blueprint(desired, before, asker, &roots, policy, known, now).await?;
         if !blueprint.problems.is_empty() {
             return Err(Refusal::Invalid(edit.command.placed(blueprint.problems)));
         }
-        if !blueprint.holds.is_empty() && !edit.approves {
-            return Err(Refusal::Held(blueprint.holds));
+        // What the file says has passed the guard: going back to it must always be possible.
+        let holds = if asker == Asker::Git { Vec::new() } else { blueprint.holds };
+        if !holds.is_empty() && !edit.approves {
+            return Err(Refusal::Held(holds));
         }
         let step = blueprint.plan.steps.into_iter().next();
-        Ok(Judged { before, step, holds: blueprint.holds, next: blueprint.next })
+        Ok(Judged { before, step, holds, next: blueprint.next })
+    }
+
+    /// The change of a file that would make a change of a model; nothing is written.
+    ///
+    /// # Errors
+    /// [`Refusal`] when a commit of it would be rejected, or the model is not what the caller believes it to be.
+    pub async fn draft(&self, edit: &Edit<'_>) -> Result<Draft, Refusal> {
+        let known = tokio::time::timeout(PATIENCE, self.known.lock()).await;
+        let mut known = known.map_err(|_| Refusal::Busy)?;
+        let known = &mut *known;
+        let new_id = edit.new_id();
+        let ids: Vec<&ModelId> = new_id.iter().chain(edit.existing()).collect();
+        let begun = self.store.begin_edit(&ids, None, edit.now).await?;
+        let policy = self.policies.of(&self.store, begun.head.as_ref()).await?;
+        let roots = begun.head.as_ref().map_or_else(Roots::empty, |head| head.roots);
+        let record_of = |id: &ModelId| begun.records.iter().find(|record| record.spec.id == *id);
+        let existing = edit.existing().map(record_of);
+        if let (Some(None), Some(id)) = (existing, edit.existing()) {
+            return Err(self.absent(id, &roots, known).await?);
+        }
+        let existing = existing.flatten();
+        if existing.is_some_and(|record| !(edit.precondition)(record, &policy)) {
+            return Err(Refusal::Changed);
+        }
+        let desired = edit.command.desired(existing.map(Record::described), edit.now).map_err(Refusal::Invalid)?;
+        let live = match (&edit.target, new_id.as_ref().and_then(record_of)) {
+            (Target::Existing(_), _) => existing,
+            (_, Some(record)) => return Err(taken(record)),
+            (_, None) => None,
+        };
+        let (path, before) = match live.map(|record| (record, &record.origin)) {
+            Some((record, Origin::Git(origin))) => {
+                let path = self.path(record, origin, &roots, known).await?;
+                (path, (!record.tombstone).then(|| record.described().clone()))
+            }
+            // A file for a model of the API adopts it.
+            Some((_, Origin::Api(_))) | None => (file::path(&desired.model), None),
+        };
+        let desired = in_file(&edit.command, &desired.model, &path)?;
+        self.check_names(&desired, live, &roots, known).await?;
+        let (id, after) = (desired.model.id.clone(), desired.model.clone());
+        if before.as_ref() == Some(&after) {
+            return Ok(Draft { path, before, after, step: None, holds: Vec::new() });
+        }
+        // What a commit does is told from what the file says, whatever overrides it now.
+        let live = live.map(|live| Record { spec: live.described().clone(), overridden: None, ..live.clone() });
+        let blueprint = self.blueprint(desired, live.as_ref(), Asker::Git, &roots, &policy, known, edit.now).await?;
+        if !blueprint.problems.is_empty() {
+            return Err(Refusal::Invalid(without_lines(edit.command.placed(blueprint.problems))));
+        }
+        let step = blueprint.plan.steps.into_iter().find(|step| step.id == id);
+        Ok(Draft { path, before, after, step, holds: blueprint.holds })
+    }
+
+    /// Judges a document in the place of a record, loading what that takes.
+    #[expect(clippy::too_many_arguments, reason = "each is another part of what is live")]
+    async fn blueprint(
+        &self,
+        desired: SourcedModel,
+        live: Option<&Record>,
+        asker: Asker,
+        roots: &Roots,
+        policy: &Policy,
+        known: &mut Known,
+        now: Timestamp,
+    ) -> Result<Blueprint, Refusal> {
+        let id = desired.model.id.clone();
+        let in_place = live.iter().map(|record| record.spec.id.clone()).collect();
+        let proposal = Proposal { present: vec![Arc::new(desired)], in_place, ..Proposal::default() };
+        let records: HashMap<ModelId, Record> = live.map(|record| (id, record.clone())).into_iter().collect();
+        let asked = Asked { proposal: &proposal, problems: &[], policy_changes: false, asker };
+        loop {
+            let before = Before { roots, policy, records: &records, api_models: 0 };
+            match propose(asked, before, &known.nodes, now) {
+                Ok(blueprint) => return Ok(blueprint),
+                Err(EditError::Missing(Missing(ids))) => self.store.load_nodes(&ids, &mut known.nodes).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The file of a model. A record keeps the one of its last change; a file that was moved since is in the index.
+    async fn path(
+        &self,
+        record: &Record,
+        origin: &GitOrigin,
+        roots: &Roots,
+        known: &mut Known,
+    ) -> Result<String, Refusal> {
+        let id = &record.spec.id;
+        let holder = self.ask(roots, known, |catalogue| Ok(catalogue.holder(&id.folded())?)).await?;
+        let path = holder.filter(|holder| holder.id == *id).and_then(|holder| holder.path);
+        Ok(path.map_or_else(|| origin.path.clone(), |path| path.to_string()))
     }
 
     async fn publish(
@@ -432,6 +542,34 @@ impl Edit<'_> {
         }
     }
 
+    /// On whose behalf the model changes.
+    fn asker(&self, existing: Option<&Record>) -> Result<Asker, Refusal> {
+        let refused = |pointer: &str, message: &str| Err(Refusal::Invalid(vec![command::problem(pointer, message)]));
+        match (&self.command, self.overrides_until, &self.target, existing) {
+            (Command::EndOverride, ..) => Ok(Asker::Git),
+            (_, None, ..) => Ok(Asker::Api),
+            (_, Some(_), Target::Existing(_), Some(Record { origin: Origin::Git(_), tombstone: false, .. })) => {
+                Ok(Asker::Override)
+            }
+            (_, Some(_), Target::Existing(_), Some(Record { origin: Origin::Git(_), .. })) => {
+                refused("", "the model's file was removed: there is nothing to override")
+            }
+            (_, Some(_), Target::Existing(_), _) => {
+                refused("", "the model is the API's own: change it without mode=override")
+            }
+            (_, Some(_), ..) => refused("", "a new model has no file to override: make it without mode=override"),
+        }
+    }
+
+    /// The override that the record has afterwards.
+    fn overridden(&self, before: &Record, now: Timestamp) -> Option<Override> {
+        let (until, Origin::Git(origin)) = (self.overrides_until?, &before.origin) else { return None };
+        let terms = OverrideTerms { actor: self.actor.to_owned(), reason: self.reason.to_owned(), since: now, until };
+        // One that takes the place of another overrides the same file.
+        let blob = before.overridden.as_ref().map_or_else(|| origin.blob.clone(), |first| first.blob.clone());
+        Some(Override { terms, blob, spec: before.described().clone() })
+    }
+
     /// The model that must be there.
     fn existing(&self) -> Option<&ModelId> {
         match &self.target {
@@ -466,7 +604,10 @@ impl Edit<'_> {
         ChangeNote {
             operations: step.operations.clone(),
             actor: self.actor.to_owned(),
-            reason: self.reason.to_owned(),
+            reason: match self.overrides_until {
+                Some(until) => format!("until {until}: {}", self.reason),
+                None => self.reason.to_owned(),
+            },
             source: "api".to_owned(),
             at: now,
             applied_at: now,
@@ -476,6 +617,26 @@ impl Edit<'_> {
             correlation_id: self.correlation_id.to_owned(),
         }
     }
+}
+
+/// The document that a file at a path would be, checked as a commit's is.
+fn in_file(command: &Command, model: &Model, path: &str) -> Result<SourcedModel, Refusal> {
+    let text = file::text(model, path)?;
+    read_model(path, text.as_bytes()).map_err(|problems| Refusal::Invalid(without_lines(command.placed(problems))))
+}
+
+/// Nobody has seen the lines of a file that is not written yet.
+fn without_lines(problems: Vec<Problem>) -> Vec<Problem> {
+    problems.into_iter().map(|problem| Problem { line: 0, column: 0, ..problem }).collect()
+}
+
+fn taken(record: &Record) -> Refusal {
+    let state = match (record.tombstone, record.spec.is_archived) {
+        (true, _) => "a model whose file was removed, which keeps it",
+        (false, true) => "a model that is archived",
+        (false, false) => "another model",
+    };
+    Refusal::Taken { pointer: "/id".to_owned(), message: format!("\"{}\" is the id of {state}", record.spec.id) }
 }
 
 fn messages(holds: &[Hold]) -> String {

@@ -199,6 +199,33 @@ pub enum GitError {
         /// What failed.
         source: BoxError,
     },
+
+    /// A branch is not what whoever writes has seen.
+    #[error("branch `{branch}` of repository {repository} is not what it was: look again, and propose anew")]
+    Moved {
+        /// Where the repository is.
+        repository: String,
+        /// The branch.
+        branch: String,
+    },
+
+    /// Only a repository on this machine is written to.
+    #[error("{repository} is not on this machine: propose changes to it by the API of its host")]
+    NotLocal {
+        /// Where the repository is.
+        repository: String,
+    },
+
+    /// An object or a reference could not be written.
+    #[error("could not write {what} to repository {repository}")]
+    Write {
+        /// Where the repository is.
+        repository: String,
+        /// What was being written.
+        what: String,
+        /// What failed.
+        source: BoxError,
+    },
 }
 
 impl GitError {

@@ -109,6 +109,10 @@ impl Repository {
         &self.git
     }
 
+    pub(crate) fn location(&self) -> &Location {
+        &self.location
+    }
+
     pub(crate) fn name(&self) -> String {
         self.location.to_string()
     }
@@ -144,6 +148,10 @@ impl Repository {
     pub(crate) fn unreadable(&self, what: &str, source: impl Into<BoxError>) -> GitError {
         self.spoil_clone();
         GitError::Read { repository: self.name(), what: what.to_owned(), source: source.into() }
+    }
+
+    pub(crate) fn unwritable(&self, what: &str, source: impl Into<BoxError>) -> GitError {
+        GitError::Write { repository: self.name(), what: what.to_owned(), source: source.into() }
     }
 
     fn try_find(&self, id: ObjectId) -> Result<Option<gix::Object<'_>>, GitError> {

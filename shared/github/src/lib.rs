@@ -18,6 +18,6 @@ mod status;
 pub use client::{DEFAULT_API_URL, GitHub};
 pub use comment::Comment;
 pub use error::GitHubError;
-pub use proposal::{BRANCHES, Proposal, PullRequest};
+pub use proposal::{BRANCHES, BranchFile, Proposal, PullRequest};
 pub use repository::Repository;
 pub use status::{CONTEXT, CommitStatus, State};

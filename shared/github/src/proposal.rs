@@ -54,6 +54,15 @@ pub struct PullRequest {
     pub created: bool,
 }
 
+/// A file as a branch has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BranchFile {
+    /// The object id of its content.
+    pub blob: String,
+    /// Its content.
+    pub content: Vec<u8>,
+}
+
 #[derive(Deserialize)]
 struct Ref {
     object: Object,
@@ -81,6 +90,31 @@ struct Pull {
 }
 
 impl GitHub {
+    /// The file at a path of a branch, if there is one.
+    ///
+    /// # Errors
+    /// [`GitHubError`] when GitHub does not tell.
+    pub async fn branch_file(&self, branch: &str, path: &str) -> Result<Option<BranchFile>, GitHubError> {
+        let mut patience = Patience::default();
+        loop {
+            match self.try_branch_file(branch, path).await {
+                Ok(file) => return Ok(file),
+                Err(error) => patience.wait(error).await?,
+            }
+        }
+    }
+
+    async fn try_branch_file(&self, branch: &str, path: &str) -> Result<Option<BranchFile>, GitHubError> {
+        // A branch that is not there is a mistake; a file that is not there is an answer.
+        let commit = self.branch(branch).await?;
+        let Some(file) = self.file(path, &commit).await? else { return Ok(None) };
+        let content = file.bytes().ok_or(GitHubError::Unreadable {
+            what: READ.what,
+            reason: format!("{path} is not in base64: it may be too large"),
+        })?;
+        Ok(Some(BranchFile { blob: file.sha, content }))
+    }
+
     /// Commits the change to its branch and opens a pull request; an open one of the branch is updated instead.
     ///
     /// # Errors
@@ -148,7 +182,8 @@ impl GitHub {
 
     /// A file at a commit or on a branch, if there is one.
     async fn file(&self, path: &str, at: &str) -> Result<Option<Contents>, GitHubError> {
-        found(self.get(READ, &self.route(format_args!("contents/{}", encoded(path))), &[("ref", at)]).await)
+        let route = self.route(format_args!("contents/{}", encoded(path)));
+        found(self.get(READ, &route, &[("ref", at)]).await)
     }
 
     /// Writes or removes the file on the branch, if it still is the given blob there.
@@ -215,6 +250,13 @@ impl GitHub {
     }
 }
 
+impl Contents {
+    fn bytes(&self) -> Option<Vec<u8>> {
+        let base64: String = self.content.split_whitespace().collect();
+        BASE64_STANDARD.decode(base64).ok()
+    }
+}
+
 /// None for what is not there.
 fn found<T>(answer: Result<T, GitHubError>) -> Result<Option<T>, GitHubError> {
     match answer {
@@ -232,10 +274,7 @@ fn encoded(path: &str) -> String {
 fn holds(file: Option<&Contents>, content: Option<&str>) -> bool {
     match (file, content) {
         (None, None) => true,
-        (Some(file), Some(content)) => {
-            let base64: String = file.content.split_whitespace().collect();
-            BASE64_STANDARD.decode(base64).is_ok_and(|bytes| bytes == content.as_bytes())
-        }
+        (Some(file), Some(content)) => file.bytes().is_some_and(|bytes| bytes == content.as_bytes()),
         _ => false,
     }
 }

@@ -100,7 +100,8 @@ impl Store {
         event: Option<&AuditEvent>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut actions = vec![self.unlocked_action(now)?, self.record_action(write)?.0];
+        let mut actions = vec![self.unlocked_action(now)?];
+        actions.extend(self.record_actions(write)?.0);
         actions.extend(self.flip_actions(publication)?);
         if let Some((key, answer)) = answer {
             let item = answer_item(key, answer, now)?;

@@ -14,6 +14,7 @@ mod item;
 pub mod lease;
 pub mod limiter;
 pub mod models;
+mod overrides;
 pub mod policy;
 pub mod published;
 pub mod reader;

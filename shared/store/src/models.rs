@@ -65,8 +65,12 @@ pub(crate) fn to_item(record: &Record) -> Result<Item, StoreError> {
         .number("seq", record.seq)
         .flag("tombstone", record.tombstone)
         .text("createdAt", record.created_at.to_string());
-    Ok(match &record.archived {
+    let item = match &record.archived {
         Some(archived) => item.json("archived", archived)?,
+        None => item,
+    };
+    Ok(match &record.overridden {
+        Some(overridden) => item.json("override", overridden)?,
         None => item,
     }
     .build())
@@ -81,6 +85,7 @@ pub(crate) fn read(item: &Item) -> Result<Record, StoreError> {
         seq: reader.number("seq")?,
         tombstone: reader.flag("tombstone")?,
         archived: if item.contains_key("archived") { Some(reader.json("archived")?) } else { None },
+        overridden: if item.contains_key("override") { Some(reader.json("override")?) } else { None },
         created_at: reader.text("createdAt")?.parse().map_err(|error| reader.corrupt(format!("createdAt: {error}")))?,
     })
 }

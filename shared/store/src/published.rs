@@ -177,27 +177,29 @@ impl Store {
         writes: &[RecordWrite],
         publication: &Publication<'_>,
     ) -> Result<(), StoreError> {
-        let mut actions = Vec::with_capacity(writes.len());
+        let mut records = Vec::with_capacity(writes.len());
         for write in writes {
-            actions.push(self.record_action(write)?);
+            records.push(self.record_actions(write)?);
         }
         let mut closing = self.flip_actions(publication)?;
         // The fence and the intent come on top of the closing actions.
-        let fits = actions.len() + closing.len() + 2 <= MAX_ACTIONS
-            && actions.iter().map(|(_, bytes)| bytes).sum::<usize>() < MAX_BYTES;
+        let count = records.iter().map(|(actions, _)| actions.len()).sum::<usize>();
+        let fits = count + closing.len() + 2 <= MAX_ACTIONS
+            && records.iter().map(|(_, bytes)| bytes).sum::<usize>() < MAX_BYTES;
         if !fits {
             // What an earlier run had begun stays begun until the head moves.
             let begun = publication.half_way.iter().chain(&publication.next.commit);
             self.put_intent(lease, begun.cloned().collect()).await?;
             let mut batch = vec![self.fence_action(lease)?];
             let mut batch_bytes = 0;
-            for (action, bytes) in actions.drain(..) {
-                if batch.len() == MAX_ACTIONS || batch.len() > 1 && batch_bytes + bytes > MAX_BYTES {
+            for (actions, bytes) in records.drain(..) {
+                let is_full = batch.len() + actions.len() > MAX_ACTIONS;
+                if is_full || batch.len() > 1 && batch_bytes + bytes > MAX_BYTES {
                     self.transact(&std::mem::take(&mut batch)).await?;
                     batch.push(self.fence_action(lease)?);
                     batch_bytes = 0;
                 }
-                batch.push(action);
+                batch.extend(actions);
                 batch_bytes += bytes;
             }
             self.transact(&batch).await?;
@@ -206,7 +208,7 @@ impl Store {
             closing.push(self.clear_intent_action()?);
         }
         let mut last = vec![self.fence_action(lease)?];
-        last.extend(actions.into_iter().map(|(action, _)| action));
+        last.extend(records.into_iter().flat_map(|(actions, _)| actions));
         last.extend(closing);
         self.transact(&last).await
     }
@@ -216,11 +218,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when the lease is lost or the record is not as it was read.
     pub async fn restore(&self, lease: &Lease, write: &RecordWrite) -> Result<(), StoreError> {
-        self.transact(&[self.fence_action(lease)?, self.record_action(write)?.0]).await
+        let mut actions = vec![self.fence_action(lease)?];
+        actions.extend(self.record_actions(write)?.0);
+        self.transact(&actions).await
     }
 
-    /// The action for one record, and its size in bytes.
-    pub(crate) fn record_action(&self, write: &RecordWrite) -> Result<(Action, usize), StoreError> {
+    /// The actions for one record and its override, and the record's size in bytes.
+    pub(crate) fn record_actions(&self, write: &RecordWrite) -> Result<(Vec<Action>, usize), StoreError> {
         let what = format!("model {}", write.record.spec.id);
         let condition = match write.read_seq {
             None => Condition { expression: "attribute_not_exists(pk)", values: Item::new() },
@@ -228,7 +232,8 @@ impl Store {
         };
         let item = models::to_item(&write.record)?;
         let bytes = item::size(&item);
-        Ok((Action::put(what, &self.tables.models, item, Some(condition))?, bytes))
+        let put = Action::put(what, &self.tables.models, item, Some(condition))?;
+        Ok((std::iter::once(put).chain(self.override_action(&write.record)?).collect(), bytes))
     }
 
     /// The head's step to a revision, and the manifest that is kept of it.

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use roster_core::ModelId;
 use roster_core::diff::{self, FieldChange};
 use roster_core::model::Model;
-use roster_core::plan::{self, Asker, Desired};
-use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
+use roster_core::plan::{self, Asker, Desired, Operation};
+use roster_core::record::{ChangeNote, GitOrigin, Origin, OverrideTerms, Record};
 use roster_git::{BlobId, CommitId};
 use roster_store::models::RecordWrite;
 use serde::Serialize;
@@ -22,6 +22,8 @@ pub enum DriftKind {
     /// The branch's tip asks for another state than the live commit, and is not applied: it is held or rejected, or
     /// the next sync applies it.
     Pending,
+    /// An admin put something else in the place of what the file says, for a time.
+    Overridden,
     /// Something else than Roster changed the record.
     Edited,
     /// Something else than Roster removed the record.
@@ -40,6 +42,9 @@ pub struct Drift {
     pub path: String,
     /// How it differs.
     pub kind: DriftKind,
+    /// Who overrides it, why and until when.
+    #[serde(rename = "override", skip_serializing_if = "Option::is_none")]
+    pub terms: Option<OverrideTerms>,
     /// From what the repository says to what the table holds.
     pub changes: Vec<FieldChange>,
     /// The last change of the record that Roster made: who, when and why.
@@ -85,7 +90,8 @@ impl Reconciler {
 
     /// Compares the repository with the whole table, and puts right what something else than Roster changed.
     ///
-    /// A record is put back as it was, `seq` and all: its history says what it was, and stays whole.
+    /// A record is put back as it was, `seq` and all: its history says what it was, and stays whole. What is
+    /// overridden is left alone: a sync ends that.
     ///
     /// # Errors
     /// [`SyncError`] when the repository or the tables fail; [`SyncError::Busy`] while a sync is at work.
@@ -154,16 +160,18 @@ impl Reconciler {
             let record = records.remove(id);
             let kind = match &record {
                 None => DriftKind::Missing,
+                Some(record) if record.overridden.is_some() => DriftKind::Overridden,
                 Some(record) if record.spec == **model && !record.tombstone => continue,
                 Some(_) => DriftKind::Edited,
             };
-            if let Some(file) = whole.blobs.get(id).filter(|_| heals) {
+            if let Some(file) = whole.blobs.get(id).filter(|_| heals && kind != DriftKind::Overridden) {
                 restored.extend(self.as_it_was(model, file, record.as_ref()).await?);
             }
             report.drift.push(Drift {
                 id: id.clone(),
                 path: (*path).to_owned(),
                 kind,
+                terms: terms(record.as_ref()),
                 changes: between(Some(model), record.as_ref().map(|record| &record.spec)),
                 last_change: record.map(|record| record.change),
             });
@@ -184,6 +192,10 @@ impl Reconciler {
     ) -> Result<Option<RecordWrite>, SyncError> {
         let history = self.store.history(&model.id, None, usize::from(u16::MAX)).await?;
         let (Some(newest), Some(first)) = (history.first(), history.last()) else { return Ok(None) };
+        // What was overridden when it was removed is in no file: it stays missing, for somebody to look at.
+        if record.is_none() && newest.change.operations.contains(&Operation::PlaceOverride) {
+            return Ok(None);
+        }
         let restored = match record {
             // The history may be a moment behind, so the record's own word counts, unless it went back.
             Some(record) if record.seq >= newest.seq => {
@@ -203,6 +215,7 @@ impl Reconciler {
                 tombstone: false,
                 change: newest.change.clone(),
                 archived: record.and_then(|record| record.archived.clone()),
+                overridden: None,
                 created_at: first.change.at,
             },
         };
@@ -225,7 +238,7 @@ fn pending(next: &ReadCommit, records: &HashMap<ModelId, Record>) -> Vec<Drift> 
         let after = (!step.tombstone).then_some(&step.after);
         let changes = between(after, record.map(|record| &record.spec));
         let last_change = record.map(|record| record.change.clone());
-        Some(Drift { id, path, kind: DriftKind::Pending, changes, last_change })
+        Some(Drift { id, path, kind: DriftKind::Pending, terms: terms(record), changes, last_change })
     };
     present.chain(absent).filter_map(drift).collect()
 }
@@ -240,9 +253,14 @@ fn unknown(record: Record) -> Option<Drift> {
         id: record.spec.id.clone(),
         path: origin.path.clone(),
         kind: DriftKind::Unknown,
+        terms: None,
         changes: between(None, Some(&record.spec)),
         last_change: Some(record.change),
     })
+}
+
+fn terms(record: Option<&Record>) -> Option<OverrideTerms> {
+    Some(record?.overridden.as_ref()?.terms.clone())
 }
 
 fn between(one: Option<&Model>, other: Option<&Model>) -> Vec<FieldChange> {

@@ -5,11 +5,13 @@
 
 pub mod drift;
 pub mod offline;
+mod overrides;
 mod read;
 mod reconcile;
 pub mod report;
 mod signed;
 
+pub use overrides::EndedOverride;
 pub use read::{ReadCommit, Scope, read};
 pub use reconcile::{Options, Reconciler, Repo, SyncError};
 pub use report::{CommitReport, RunReport, State};

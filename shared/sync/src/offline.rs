@@ -155,6 +155,7 @@ fn records_of(live: &ReadCommit, commit: &Commit) -> HashMap<ModelId, Record> {
             tombstone: false,
             change,
             archived: None,
+            overridden: None,
             created_at: commit.committed_at,
         }
     };

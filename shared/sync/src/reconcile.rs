@@ -10,7 +10,7 @@ use roster_core::audit::{AuditEvent, EventKind};
 use roster_core::catalogue::{EditError, NextRoots, Roots};
 use roster_core::guard::Hold;
 use roster_core::plan::{Operation, Plan, Step};
-use roster_core::propose::{Before, Blueprint, propose};
+use roster_core::propose::{self, Before, Blueprint, propose};
 use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
 use roster_core::tree::{Missing, NodeId, Nodes};
 use roster_core::validate::CATALOG;
@@ -20,6 +20,7 @@ use roster_store::lease::Cursor;
 use roster_store::models::RecordWrite;
 use roster_store::{Lease, Manifest, Publication, Store, StoreError, Units};
 
+use crate::overrides::leave_alone;
 use crate::read::{ReadCommit, Scope, read};
 use crate::report::{CommitReport, RunReport, State};
 use crate::signed;
@@ -147,10 +148,10 @@ pub struct Reconciler {
 /// Where a run stands: what is live, and what is known of it.
 pub(crate) struct Session {
     pub(crate) store: Store,
-    options: Options,
+    pub(crate) options: Options,
     pub(crate) head: Option<Manifest>,
-    policy: Policy,
-    nodes: Nodes,
+    pub(crate) policy: Policy,
+    pub(crate) nodes: Nodes,
     pub(crate) base: Option<CommitId>,
     /// What holds every plan, where somebody holds the sync by hand.
     hold: Option<Hold>,
@@ -169,7 +170,7 @@ struct Asked {
 }
 
 impl Session {
-    fn roots(&self) -> Roots {
+    pub(crate) fn roots(&self) -> Roots {
         self.head.as_ref().map_or_else(Roots::empty, |head| head.roots)
     }
 
@@ -207,12 +208,14 @@ impl Reconciler {
             operations: 0,
             rejected: 0,
             held: 0,
+            overrides: Vec::new(),
             problems: Vec::new(),
             holds: Vec::new(),
             consumed: Units::default(),
             seconds: 0.0,
         };
-        if session.base != Some(tip) || !session.half_way.is_empty() {
+        let over = store.overrides_over((self.clock)()).await?;
+        if session.base != Some(tip) || !session.half_way.is_empty() || !over.is_empty() {
             let heartbeat = if options.dry_run { None } else { Some(self.take_lease(&mut session).await?) };
             let done = async {
                 if heartbeat.is_some() {
@@ -220,7 +223,17 @@ impl Reconciler {
                     tip = self.tip(options).await?;
                     run.commit = tip.to_string();
                 }
-                self.commits(&mut session, tip, &mut run, &mut on_commit).await
+                // First, so that the commits are judged beside what the branch says.
+                run.overrides = self.end_overrides(&mut session, &over).await?;
+                if !run.overrides.is_empty() {
+                    run.state = if options.dry_run { State::Planned } else { State::Applied };
+                    run.operations += run.overrides.iter().map(|ended| ended.operations.len()).sum::<usize>();
+                    (run.revision, run.digest) = (session.revision(), session.roots().digest());
+                }
+                match session.base == Some(tip) && session.half_way.is_empty() {
+                    true => Ok(()),
+                    false => self.commits(&mut session, tip, &mut run, &mut on_commit).await,
+                }
             }
             .await;
             drop(heartbeat);
@@ -320,7 +333,9 @@ impl Reconciler {
         let total = commits.len();
         for (at, commit) in commits.into_iter().enumerate() {
             let report = self.commit(session, commit).await?;
-            run.state = report.state;
+            if run.overrides.is_empty() || report.state != State::Unchanged {
+                run.state = report.state;
+            }
             run.revision = report.revision;
             run.digest.clone_from(&report.digest);
             run.commits += 1;
@@ -339,7 +354,9 @@ impl Reconciler {
         let now = (self.clock)();
         let before = session.store.consumed();
         let asked = self.read(session, id).await?;
-        let Blueprint { problems, plan, holds, next } = judge(session, &asked, now).await?;
+        let (roots, policy) = (session.roots(), session.policy.clone());
+        let live = Before { roots: &roots, policy: &policy, records: &asked.records, api_models: asked.api_models };
+        let Blueprint { problems, plan, holds, next } = judge(session, asked.read.asked(), live, now).await?;
         let policy_changes = asked.read.policy.is_some();
         let asks = !plan.steps.is_empty() || policy_changes;
         let holds: Vec<Hold> = holds.into_iter().chain(session.hold.as_ref().filter(|_| asks).cloned()).collect();
@@ -401,6 +418,7 @@ impl Reconciler {
             self.repo.with(work).await?
         };
         let records = self.records(session, &scope, &mut read).await?;
+        leave_alone(&mut read, &records, &scope);
         let api_models = match scope {
             // A run that stopped half way may have taken over some of them, and only the table knows which.
             Scope::Since(_) if !session.half_way.is_empty() => of_api(&session.store.all_records().await?),
@@ -593,13 +611,15 @@ impl Reconciler {
     }
 }
 
-/// Judges a commit, loading what that takes.
-async fn judge(session: &mut Session, asked: &Asked, now: Timestamp) -> Result<Blueprint, SyncError> {
-    let roots = session.roots();
+/// Judges what is asked for, loading what that takes.
+pub(crate) async fn judge(
+    session: &mut Session,
+    asked: propose::Asked<'_>,
+    before: Before<'_>,
+    now: Timestamp,
+) -> Result<Blueprint, SyncError> {
     loop {
-        let (records, api_models) = (&asked.records, asked.api_models);
-        let before = Before { roots: &roots, policy: &session.policy, records, api_models };
-        match propose(asked.read.asked(), before, &session.nodes, now) {
+        match propose(asked, before, &session.nodes, now) {
             Ok(blueprint) => return Ok(blueprint),
             Err(EditError::Missing(Missing(ids))) => session.store.load_nodes(&ids, &mut session.nodes).await?,
             Err(error) => return Err(error.into()),
@@ -654,11 +674,11 @@ fn author(commit: &Commit) -> String {
 }
 
 /// The beginning of a text that Git does not bound: it is kept with every record.
-fn short(text: &str) -> String {
+pub(crate) fn short(text: &str) -> String {
     text.chars().take(500).collect()
 }
 
-fn days(days: u64) -> i64 {
+pub(crate) fn days(days: u64) -> i64 {
     i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(86_400)
 }
 

@@ -7,6 +7,8 @@ use roster_store::Units;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::overrides::EndedOverride;
+
 /// What became of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -129,6 +131,9 @@ pub struct RunReport {
     pub rejected: usize,
     /// How many commits were held.
     pub held: usize,
+    /// The overrides that ended because they were over, or would in a dry run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<EndedOverride>,
     /// Every mistake of the tip, when it is rejected.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,

@@ -8,24 +8,44 @@ use roster_local::Hosts;
 use roster_tests::stack::{hosts, unconnected};
 use serde_json::Value;
 
-/// The direct dependencies of each crate of the workspace, tests' own left out.
-fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+/// What Cargo says of the workspace.
+fn metadata() -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
         .current_dir(root)
         .output()
         .unwrap();
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The direct dependencies of each crate of the workspace, tests' own left out.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    dependencies_that(|_| true)
+}
+
+/// Those of a build without any feature that is not its default.
+fn deployed_dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    dependencies_that(|dependency| dependency["optional"] != true)
+}
+
+fn dependencies_that(counts: impl Fn(&Value) -> bool) -> BTreeMap<String, BTreeSet<String>> {
+    let metadata = metadata();
     let packages = metadata["packages"].as_array().unwrap().iter();
     packages
         .map(|package| {
             let dependencies = package["dependencies"].as_array().unwrap().iter();
-            let normal = dependencies.filter(|dependency| dependency["kind"].is_null());
+            let normal = dependencies.filter(|dependency| dependency["kind"].is_null() && counts(dependency));
             let names = normal.map(|dependency| dependency["name"].as_str().unwrap().to_owned()).collect();
             (package["name"].as_str().unwrap().to_owned(), names)
         })
         .collect()
+}
+
+fn features(package: &str) -> Value {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().unwrap();
+    packages.iter().find(|found| found["name"] == package).unwrap()["features"].clone()
 }
 
 /// Dependencies point one way: functions, cli, local -> http, sync, edit -> store, git -> core.
@@ -45,7 +65,9 @@ fn dependencies_point_one_way() {
     assert_eq!(ours("roster-local"), ["roster-http", "roster-store"]);
     assert_eq!(ours("roster-public"), ["roster-core", "roster-http", "roster-store"]);
     assert_eq!(ours("roster-edit"), ["roster-core", "roster-store"]);
-    assert_eq!(ours("roster-admin"), ["roster-core", "roster-edit", "roster-http", "roster-store"]);
+    // Git only for the local stack: see `what_answers_callers_is_small`.
+    let admin = ["roster-core", "roster-edit", "roster-git", "roster-github", "roster-http", "roster-store"];
+    assert_eq!(ours("roster-admin"), admin);
     assert_eq!(ours("roster-events"), ["roster-core", "roster-http", "roster-store"]);
     assert_eq!(ours("roster-gitops"), ["roster-core", "roster-git", "roster-http", "roster-store", "roster-sync"]);
 }
@@ -53,7 +75,9 @@ fn dependencies_point_one_way() {
 /// Reading Git and verifying signatures bring many crates along: only what follows the repository is built with them.
 #[test]
 fn what_answers_callers_is_small() {
-    let all = dependencies();
+    let all = deployed_dependencies();
+    let [by_default, features] = ["default", "local"].map(|name| features("roster-admin")[name].clone());
+    assert_eq!((by_default, features), (Value::Null, serde_json::json!(["dep:roster-git"])));
     for artifact in ["roster-public", "roster-admin", "roster-events"] {
         let mut reached = BTreeSet::from([artifact]);
         let mut next = vec![artifact];

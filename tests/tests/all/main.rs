@@ -14,6 +14,7 @@ mod interplay;
 mod invariants;
 mod limits;
 mod operations;
+mod ownership;
 mod plan_hash;
 mod read_source;
 mod readers;

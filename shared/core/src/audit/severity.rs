@@ -53,11 +53,11 @@ impl Severity {
     ///
     /// | what was done | severity |
     /// | --- | --- |
-    /// | `archive`, be the model protected or not | critical |
+    /// | `archive`, be the model protected or not; `place_override`, which nobody reviewed | critical |
     /// | `requiredTier` raised, a tier taken from `allowedTiers`, another `tierRestrictionMode` (except from exact to minimum) | critical |
     /// | a price or `creditsPer1kTokens` moved by more than a factor of 10, or from or to nothing | critical |
     /// | `sunsetDate` set to a time that had passed | critical |
-    /// | `mark_legacy`, `deprecate`, `retire`, `adopt` | warning |
+    /// | `mark_legacy`, `deprecate`, `retire`, `adopt`, `end_override` | warning |
     /// | `isAvailable` switched off | warning |
     /// | a price or `creditsPer1kTokens` raised; any other `prices.tiers` or `priceSchedule` | warning |
     /// | `sunsetDate` set or moved; `protected` taken off | warning |
@@ -94,8 +94,12 @@ impl Severity {
 
 fn of_operation(operation: &Operation) -> Severity {
     match operation {
-        Operation::Archive => Severity::Critical,
-        Operation::MarkLegacy | Operation::Deprecate(_) | Operation::Retire(_) | Operation::Adopt => Severity::Warning,
+        Operation::Archive | Operation::PlaceOverride => Severity::Critical,
+        Operation::MarkLegacy
+        | Operation::Deprecate(_)
+        | Operation::Retire(_)
+        | Operation::Adopt
+        | Operation::EndOverride => Severity::Warning,
         Operation::Create
         | Operation::Unarchive
         | Operation::UnmarkLegacy
@@ -205,8 +209,8 @@ mod tests {
     #[test]
     fn operations_have_their_severity() {
         for (severity, names) in [
-            (Severity::Critical, &["archive"][..]),
-            (Severity::Warning, &["mark_legacy", "deprecate", "retire", "adopt"]),
+            (Severity::Critical, &["archive", "place_override"][..]),
+            (Severity::Warning, &["mark_legacy", "deprecate", "retire", "adopt", "end_override"]),
             (
                 Severity::Info,
                 &[

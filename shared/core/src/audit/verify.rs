@@ -281,6 +281,7 @@ mod tests {
             let at = "2026-01-01T00:00:00Z".parse().unwrap();
             let new = Record {
                 archived: None,
+                overridden: None,
                 spec: spec.clone(),
                 origin: Origin::Api("ada".to_owned()),
                 seq,

@@ -86,7 +86,7 @@ fn record(spec: Model) -> Record {
         revision: 7,
         correlation_id: text(),
     };
-    Record { spec, origin, seq: 1, tombstone: false, change, archived: None, created_at: now() }
+    Record { spec, origin, seq: 1, tombstone: false, change, archived: None, overridden: None, created_at: now() }
 }
 
 fn models(names: &[&str]) -> Vec<Model> {

@@ -8,6 +8,7 @@ mod changes_underneath;
 mod diffing;
 mod opening;
 mod over_http;
+mod proposing;
 mod real_history;
 mod resolving;
 mod signing;
