@@ -4,13 +4,15 @@
 //! the branch itself, so lost, repeated and reordered calls change nothing but when it looks.
 
 pub mod drift;
+mod live;
 pub mod offline;
 mod read;
 mod reconcile;
 pub mod report;
 mod signed;
 
+pub use live::Change;
 pub use read::{ReadCommit, Scope, read};
 pub use reconcile::{Options, Reconciler, Repo, SyncError};
-pub use report::{CommitReport, RunReport, State};
+pub use report::{CommitReport, PlanReport, RunReport, State};
 pub use signed::read_policy;
