@@ -6,7 +6,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use roster_git::GitError;
 use roster_http::{Problem, Query, Reply, Request};
-use roster_sync::{Change, PlanReport, SyncError};
+use roster_sync::{Change, Options, PlanReport, SyncError};
 
 use crate::{App, out_of_reach};
 
@@ -35,7 +35,7 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
 
 async fn plan(app: &App, change: &Change) -> Result<PlanReport, Problem> {
     let reconciler = app.reconciler().await.map_err(|error| out_of_reach(&error))?;
-    reconciler.plan(change, &app.branch).await.map_err(|error| match error {
+    reconciler.plan(&Options::follow(&app.branch), change).await.map_err(|error| match error {
         SyncError::Git(error @ (GitError::UnknownRevision { .. } | GitError::WrongKind { .. })) => {
             Problem::not_found(format!("{error}: push it first; a pull request with conflicts has no merge to plan"))
         }

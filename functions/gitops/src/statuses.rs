@@ -216,7 +216,6 @@ mod tests {
         assert_eq!((statuses.queue().waiting.len(), waiting(0).0), (MAX_WAITING, commit(1)));
         // The client would be made, and asked, with what github.com needs.
         assert!(GitHub::new(DEFAULT_API_URL, "t", Repository::parse("acme/models").unwrap()).is_ok());
-        tokio::time::pause();
         statuses.set().await;
         assert_eq!(statuses.queue().waiting.len(), MAX_WAITING);
         assert!(!statuses.queue().said.is_empty());

@@ -160,7 +160,11 @@ fn summary(plan: &Told) -> String {
         (0, _) => "it would be held for approval".to_owned(),
         (count, _) => format!("it would be rejected for {}", counted(count, "mistake")),
     };
-    format!("{} on {}: {verdict}", counted(operations, "operation"), counted(plan.plan.steps.len() + plan.plan.more_steps, "model"))
+    format!(
+        "{} on {}: {verdict}",
+        counted(operations, "operation"),
+        counted(plan.plan.steps.len() + plan.plan.more_steps, "model")
+    )
 }
 
 fn marks(step: &Step) -> String {

@@ -399,9 +399,9 @@ fn a_live_plan_and_a_status_tell_no_token() {
     let deadline = Instant::now() + PATIENCE;
     while dev.address.is_empty() {
         assert!(Instant::now() < deadline, "no greeting");
-        let address = logged().split_once("Roster answers at http://").and_then(|(_, rest)| {
-            rest.split_once(',').map(|(address, _)| address.to_owned())
-        });
+        let address = logged()
+            .split_once("Roster answers at http://")
+            .and_then(|(_, rest)| rest.split_once(',').map(|(address, _)| address.to_owned()));
         dev.address = address.unwrap_or_default();
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -81,7 +81,8 @@ impl RemoteClone {
         };
         let aside = sibling(&self.path, "new");
         fs::create_dir_all(&aside).map_err(at(&aside))?;
-        let cloned = init(&aside).map_err(|error| cache_error(&aside, error)).and_then(|git| self.fetch_into(&git, more));
+        let cloned =
+            init(&aside).map_err(|error| cache_error(&aside, error)).and_then(|git| self.fetch_into(&git, more));
         if let Err(error) = cloned {
             // The first failure is the one to report.
             let _ = fs::remove_dir_all(&aside);

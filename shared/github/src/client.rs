@@ -262,5 +262,6 @@ mod tests {
         fn sent<T: Send>(_: impl FnOnce(&'static GitHub) -> T) {}
         sent(|github| github.pull_requests_of_commit(""));
         sent(|github| github.upsert_comment(7, "", ""));
+        sent(|github| async { github.set_status("", &crate::CommitStatus::new(crate::State::Held)).await });
     }
 }

@@ -48,8 +48,7 @@ impl Reconciler {
     ///
     /// # Errors
     /// [`SyncError`] when the repository or the tables fail, or the change is not in the repository.
-    pub async fn plan(&self, change: &Change, branch: &str) -> Result<PlanReport, SyncError> {
-        let options = Options { dry_run: true, preview: true, ..Options::follow(branch) };
+    pub async fn plan(&self, options: &Options, change: &Change) -> Result<PlanReport, SyncError> {
         let wanted = change.clone();
         let head = self.repo.with(move |repository| match wanted {
             Change::Reference(name) => repository.fetch_reference(&name),
@@ -59,7 +58,8 @@ impl Reconciler {
             }
         });
         let head = head.await?;
-        let mut session = self.session(&self.store, &options).await?;
+        let mut session = self.session(&self.store, options).await?;
+        session.is_preview = true;
         let now = (self.clock)();
         let judged = self.judge(&mut session, head, now).await?;
         let hash = self.plan_hash(&session, head, &judged.plan).await?;

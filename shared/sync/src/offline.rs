@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
+use roster_core::ModelId;
 use roster_core::catalogue::{self, Change, EditError, Roots};
 use roster_core::propose::{Before, propose};
 use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
 use roster_core::tree::Nodes;
 use roster_core::validate::CATALOG;
-use roster_core::{ModelId, Policy};
 use roster_git::{Commit, CommitId, Repository};
 
 use crate::read::{ReadCommit, Scope, read};

@@ -79,8 +79,6 @@ pub struct Options {
     pub guard: bool,
     /// Whether to stop before anything is written.
     pub dry_run: bool,
-    /// Whether this is only a look at a change that is not merged: it may be unsigned, and no table is scanned for it.
-    pub(crate) preview: bool,
     /// A name for the run, kept with every change it makes.
     pub correlation_id: String,
 }
@@ -97,7 +95,6 @@ impl Options {
             every_commit: false,
             guard: true,
             dry_run: false,
-            preview: false,
             correlation_id: format!("sync-{random:016x}"),
         }
     }
@@ -173,6 +170,8 @@ pub struct Reconciler {
 pub(crate) struct Session {
     pub(crate) store: Store,
     options: Options,
+    /// Whether this is only a look at a change that is not merged: it may be unsigned, and no table is scanned for it.
+    pub(crate) is_preview: bool,
     pub(crate) head: Option<Manifest>,
     pub(crate) policy: Policy,
     nodes: Nodes,
@@ -309,6 +308,7 @@ impl Reconciler {
         Ok(Session {
             store: store.clone(),
             options: options.clone(),
+            is_preview: false,
             base: reconciled.map(parse).transpose()?,
             half_way: state.intent.into_iter().map(parse).collect::<Result<_, _>>()?,
             head,
@@ -372,12 +372,7 @@ impl Reconciler {
     }
 
     /// The newest commits, without the tip, that one step from the base to the tip leaves no report of.
-    async fn jumped_over(
-        &self,
-        base: Option<CommitId>,
-        tip: CommitId,
-        limit: usize,
-    ) -> Result<Vec<String>, SyncError> {
+    async fn jumped_over(&self, base: Option<CommitId>, tip: CommitId, limit: usize) -> Result<Vec<String>, SyncError> {
         let work = move |repository: &mut Repository| {
             // What the rewritten branch shares with the one before has a report of its own.
             let known: HashSet<CommitId> = repository.newest(base, MAX_ATTRIBUTED)?.into_iter().collect();
@@ -389,12 +384,7 @@ impl Reconciler {
     }
 
     /// What a commit asks for against what is live: read, validate, plan, guard.
-    pub(crate) async fn judge(
-        &self,
-        session: &mut Session,
-        id: CommitId,
-        now: Timestamp,
-    ) -> Result<Judged, SyncError> {
+    pub(crate) async fn judge(&self, session: &mut Session, id: CommitId, now: Timestamp) -> Result<Judged, SyncError> {
         let asked = self.read(session, id).await?;
         let Blueprint { problems, plan, holds, next } = judge(session, &asked, now).await?;
         let mut judged = Judged { asked, problems, plan, holds, next };
@@ -466,7 +456,7 @@ impl Reconciler {
         let scope = self.scope(session).await?;
         let (commit, mut read) = {
             let (scope, now) = (scope.clone(), (self.clock)());
-            let rule = (!session.options.preview).then(|| session.policy.signatures.clone());
+            let rule = (!session.is_preview).then(|| session.policy.signatures.clone());
             let work = move |repository: &mut Repository| {
                 let mut read = read(repository, &scope, id)?;
                 if let Some(rule) = &rule {
@@ -478,7 +468,9 @@ impl Reconciler {
         };
         let records = self.records(session, &scope, &mut read).await?;
         let api_models = match scope {
-            Scope::Whole if !session.options.preview => records.values().filter(|record| matches!(record.origin, Origin::Api(_))).count() as u64,
+            Scope::Whole if !session.is_preview => {
+                records.values().filter(|record| matches!(record.origin, Origin::Api(_))).count() as u64
+            }
             Scope::Whole | Scope::Since(_) => session.head.as_ref().map_or(0, |head| head.api_models),
         };
         Ok(Asked { commit, read, records, api_models })
@@ -573,7 +565,7 @@ impl Reconciler {
         // After a rewrite the old commits may be gone from the repository: then everything is compared.
         match known.await? {
             true => Ok(Scope::Since(bases)),
-            false if session.options.preview => Err(SyncError::LiveCommitGone(base)),
+            false if session.is_preview => Err(SyncError::LiveCommitGone(base)),
             false => Ok(Scope::Whole),
         }
     }
@@ -587,7 +579,7 @@ impl Reconciler {
     ) -> Result<HashMap<ModelId, Record>, SyncError> {
         let present: BTreeSet<ModelId> = read.proposal.present.iter().map(|sourced| sourced.model.id.clone()).collect();
         // Before a first sync no record has had a file, so a preview misses nothing by asking for those of files.
-        if *scope == Scope::Whole && !session.options.preview {
+        if *scope == Scope::Whole && !session.is_preview {
             let all = session.store.all_records().await?;
             for record in &all {
                 let id = &record.spec.id;

@@ -200,7 +200,7 @@ async fn a_run_that_fails_is_among_the_runs() {
     let states: Vec<&Value> = runs.as_array().unwrap().iter().map(|run| &run["state"]).collect();
     assert_eq!(states, ["failed", "applied"], "{runs}");
     assert!(runs[0]["message"].as_str().unwrap().contains("is not a git repository"), "{runs}");
-    assert!(runs[1]["consumed"].is_number() && runs[1]["seconds"].is_number(), "{runs}");
+    assert!(runs[1]["consumed"]["write"].is_number() && runs[1]["seconds"].is_number(), "{runs}");
     stack.close().await;
 }
 

@@ -81,7 +81,9 @@ fn a_pull_request_is_fetched_by_its_reference() {
     served.work.git(&["push", "--quiet", "--force", "origin", "HEAD:refs/pull/7/merge"]);
     assert_eq!(repository.fetch_reference("refs/pull/7/merge").unwrap(), other);
     served.work.git(&["push", "--quiet", "origin", ":refs/pull/7/merge"]);
-    for unknown in ["refs/pull/7/merge", "refs/pull/8/merge", "refs/heads/none", "refs/heads/main~0", "main", "HEAD^{/x}"] {
+    for unknown in
+        ["refs/pull/7/merge", "refs/pull/8/merge", "refs/heads/none", "refs/heads/main~0", "main", "HEAD^{/x}"]
+    {
         let error = repository.fetch_reference(unknown).unwrap_err();
         assert!(matches!(error, GitError::UnknownRevision { .. }), "{unknown}: {error}");
     }
