@@ -314,7 +314,9 @@ function play(w, request) {
 }
 
 const control = {
-  seed(w, { files = {}, strangers = 0, marker, close, merge }) {
+  seed(w, { files = {}, strangers = 0, marker, close, merge, pushed = [] }) {
+    // Commits of a real repository: they are known by their ids, and no more of them.
+    for (const sha of pushed) w.commits.set(sha, { files: new Map(), message: "" });
     for (const [path, text] of Object.entries(files)) commit(w, "main", (all) => all.set(path, text), `add ${path}`);
     for (let at = 0; at < strangers; at += 1) w.comments.push({ id: ++ids, issue: 7, body: marker ?? `remark ${at}`, user: stranger });
     for (const pull of w.pulls) if (pull.number === close) pull.state = "closed";

@@ -142,9 +142,17 @@ impl TestStack {
 
     /// Calls a function as a schedule does.
     pub async fn event(&self, function: &str) -> Value {
+        self.try_event(function).await.expect("an outcome")
+    }
+
+    /// Calls a function as a schedule does, and answers why it failed.
+    ///
+    /// # Errors
+    /// What the function says.
+    pub async fn try_event(&self, function: &str) -> Result<Value, String> {
         let event = json!({"source": "test"});
         let run = self.hosts.iter().find_map(|host| host.event(function, event.clone())).expect("a function");
-        run.await.expect("an outcome")
+        run.await.map_err(|error| error.to_string())
     }
 
     /// Changes a record's spec as somebody with a console would, and nothing else of it.
@@ -164,9 +172,19 @@ impl TestStack {
 
     /// Empties the published table, as a loss does.
     pub async fn lose_published(&self) {
+        self.lose_items(|_| true).await;
+    }
+
+    /// Takes every chunk out of the published table, which leaves a head that leads nowhere.
+    pub async fn lose_chunks(&self) {
+        self.lose_items(|key| key.starts_with("chunk#")).await;
+    }
+
+    async fn lose_items(&self, is_lost: impl Fn(&str) -> bool) {
         let table = &self.published_table;
         let all = by_hand(&self.endpoint, "Scan", &json!({"TableName": table, "ProjectionExpression": "pk"})).await;
-        for item in all["Items"].as_array().expect("items") {
+        let items = all["Items"].as_array().expect("items").iter();
+        for item in items.filter(|item| item["pk"]["S"].as_str().is_some_and(&is_lost)) {
             by_hand(&self.endpoint, "DeleteItem", &json!({"TableName": table, "Key": {"pk": item["pk"]}})).await;
         }
     }

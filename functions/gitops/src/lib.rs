@@ -6,14 +6,17 @@ mod git_webhook;
 mod hold_sync;
 mod list_drift;
 mod list_runs;
+mod plan_commit;
 mod push;
 mod release_sync;
 mod request_sync;
 mod signature;
+mod statuses;
 mod sync;
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -26,6 +29,8 @@ use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, P
 use roster_store::{PolicyCache, Store, TableNames};
 use roster_sync::{Reconciler, Repo};
 use tokio::sync::OnceCell;
+
+use statuses::Statuses;
 
 /// What the functions of this artifact share.
 pub struct App {
@@ -40,6 +45,10 @@ pub struct App {
     webhook_secret: Option<String>,
     /// How far apart the runs start that wishes cause.
     pace: Duration,
+    /// What tells GitHub what became of commits, where the repository is there.
+    statuses: Option<Statuses>,
+    /// The failures that were told in an hour.
+    failures: Mutex<HashSet<(Timestamp, String)>>,
 }
 
 impl App {
@@ -48,8 +57,11 @@ impl App {
     /// # Errors
     /// [`EnvError`] when a variable is missing or cannot be used.
     pub fn new(env: &Env, store: Store) -> Result<Arc<Self>, EnvError> {
+        let repository = env.required("REPOSITORY")?.to_owned();
         Ok(Arc::new(Self {
-            repository: env.required("REPOSITORY")?.to_owned(),
+            statuses: Statuses::from_env(env, &repository),
+            failures: Mutex::default(),
+            repository,
             token: env.optional("GIT_TOKEN").map(str::to_owned),
             branch: env.required("BRANCH")?.to_owned(),
             // Lambda's only writable directory.
@@ -75,7 +87,8 @@ impl App {
     async fn reconciler(&self) -> Result<&Reconciler, GitError> {
         let open = || async {
             let (location, cache) = (self.location()?, self.cache.clone());
-            let name = self.repository.clone();
+            // Without the credentials that a URL may hold: records carry it.
+            let name = location.to_string();
             let opened = tokio::task::spawn_blocking(move || Repository::open(&location, Path::new(&cache))).await;
             let repository = match opened {
                 Ok(repository) => repository?,
@@ -147,5 +160,6 @@ pub static FUNCTIONS: &[Function<App>] = &[
     for_roles("hold-sync", ADMINS, |app, request| Box::pin(hold_sync::handle(app, request))),
     for_roles("release-sync", ADMINS, |app, request| Box::pin(release_sync::handle(app, request))),
     for_roles("list-runs", ADMINS, |app, request| Box::pin(list_runs::handle(app, request))),
+    for_roles("plan-commit", ADMINS, |app, request| Box::pin(plan_commit::handle(app, request))),
     for_roles("list-drift", ADMINS, |app, request| Box::pin(list_drift::handle(app, request))),
 ];

@@ -1,5 +1,6 @@
 //! `sync`: brings the tables to the tip of the branch. What calls it only says "look".
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use roster_sync::{Options, RunReport, SyncError};
 use serde_json::{Value, json};
 
 use crate::App;
+use crate::statuses::Outcomes;
 
 /// How far apart the runs start that wishes cause, in milliseconds: what comes in between shares the next one.
 pub(crate) const PACE_MS: u64 = 1_000;
@@ -26,6 +28,15 @@ const TRIES: usize = 5;
 /// finds another one at work leaves it the work: that one looks for wishes after it has given the lease back, and so
 /// sees every wish of whoever was turned away before.
 pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError> {
+    let done = looks(app, &event).await;
+    // At last, for neither the lease nor a wish waits for GitHub.
+    if let Some(statuses) = &app.statuses {
+        statuses.set().await;
+    }
+    done
+}
+
+async fn looks(app: &App, event: &Value) -> Result<Value, EventError> {
     let is_wish = event["Records"].is_array();
     let mut answer = json!({"state": "idle"});
     for round in 0..ROUNDS {
@@ -76,33 +87,60 @@ async fn look(app: &App) -> Result<Option<RunReport>, EventError> {
     let reconciler = match app.reconciler().await {
         Ok(reconciler) => reconciler,
         Err(error) => {
-            tell(app, &error.to_string()).await;
+            tell(app, None, &error.to_string()).await;
             return Err(failed(error));
         }
     };
     let options = Options::follow(&app.branch);
-    let run = reconciler.run(&options, |at, of, commit| {
-        let (state, commit, revision) = (commit.state.name(), commit.commit.as_str(), commit.revision);
+    let mut outcomes = Outcomes::default();
+    let run = reconciler.run(&options, |at, of, report| {
+        outcomes.note(report);
+        let (state, commit, revision) = (report.state.name(), report.commit.as_str(), report.revision);
         tracing::info!(state, commit, revision, at, of, "commit reconciled");
     });
-    match run.await {
+    let done = match run.await {
         Ok(report) => Ok(Some(report)),
         Err(SyncError::Busy) => Ok(None),
         Err(error) => {
-            tell(app, &error.told()).await;
+            let (commit, why) = (error.failed_commit().map(|commit| commit.to_string()), error.told());
+            tell(app, commit.as_deref(), &why).await;
+            if let Some(commit) = commit {
+                outcomes.failed(commit, &why);
+            }
             Err(failed(error))
         }
+    };
+    if let Some(statuses) = &app.statuses {
+        statuses.add(outcomes);
     }
+    done
 }
 
 fn failed(error: impl std::fmt::Display) -> EventError {
     EventError(error.to_string())
 }
 
-/// Keeps a failure for the audit; the same one again within the hour is no news.
-async fn tell(app: &App, message: &str) {
+/// Keeps a failure for the audit and among the runs; the same one again within the hour is no news.
+async fn tell(app: &App, commit: Option<&str>, why: &str) {
     let now = Timestamp::now();
     let hour = now.as_second() - now.as_second().rem_euclid(3600);
     let at = Timestamp::from_second(hour).unwrap_or(now);
-    app.store.tell(&AuditEvent::new(EventKind::SyncFailed, at, "sync", "git", message.to_owned())).await;
+    app.store.tell(&AuditEvent::new(EventKind::SyncFailed, at, "sync", "git", why.to_owned())).await;
+    let is_news = {
+        let mut failures = app.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.retain(|(hour, _)| *hour == at);
+        failures.insert((at, why.to_owned()))
+    };
+    if is_news {
+        let run = json!({"state": "failed", "commit": commit, "message": why});
+        // The tables may be what fails, and then neither the policy can be read nor anything be kept.
+        let kept = async {
+            let days = app.policies.current(&app.store).await?.retention.run_days;
+            let seconds = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(86_400);
+            app.store.put_run(now, commit.unwrap_or("failed"), &run, seconds).await
+        };
+        if let Err(error) = kept.await {
+            tracing::warn!(%error, "the record of a failed run could not be kept");
+        }
+    }
 }

@@ -47,10 +47,11 @@ pub(crate) struct Arguments {
     log: String,
 }
 
-/// What the functions may be told by the environment of `roster dev`: access to the repository, the secret of its
-/// webhooks, and whose tokens are taken instead of those that it signs itself.
-const FROM_OUTSIDE: [&str; 10] = [
+/// What the functions may be told by the environment of `roster dev`: access to the repository, where the statuses of
+/// its commits are set, the secret of its webhooks, and whose tokens are taken instead of those that it signs itself.
+const FROM_OUTSIDE: [&str; 12] = [
     "GITHUB_API_URL",
+    "GITHUB_REPOSITORY",
     "GIT_TOKEN",
     "JWKS_FILE",
     "JWKS_URL",
@@ -59,6 +60,7 @@ const FROM_OUTSIDE: [&str; 10] = [
     "JWT_ROLES_CLAIM",
     "JWT_SUBJECT_CLAIM",
     "JWT_TIER_CLAIM",
+    "STATUS_CONTEXT",
     "WEBHOOK_SECRET",
 ];
 
@@ -114,6 +116,8 @@ fn values(arguments: &Arguments, secret: &str, directory: &Path) -> LocalValues 
     let mut environment = BTreeMap::from([
         ("DEV_JWT_SECRET".to_owned(), secret.to_owned()),
         ("GIT_CACHE".to_owned(), directory.join("git").display().to_string()),
+        // What is live here is not live for others: commits have a status of it only where somebody asks for that.
+        ("STATUS_CONTEXT".to_owned(), String::new()),
     ]);
     for name in FROM_OUTSIDE {
         environment.extend(std::env::var(name).ok().map(|value| (name.to_owned(), value)));

@@ -133,7 +133,7 @@ async fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Dev(arguments) => dev::run(arguments).await,
         Verb::Validate { path, json } => validate::run(&path, json.output()),
         Verb::Snapshot { path } => snapshot::run(&path),
-        Verb::Plan(arguments) => plan::run(&arguments),
+        Verb::Plan(arguments) => plan::run(&arguments).await,
         Verb::Report(arguments) => report::run(arguments).await,
         Verb::Comment(arguments) => comment::run(arguments).await,
         Verb::Sync(arguments) => sync::run(arguments).await,

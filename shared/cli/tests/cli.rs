@@ -374,6 +374,80 @@ fn a_held_plan_fails_unless_it_is_a_comment() {
     }
 }
 
+/// A plan against what is live, the status of what was merged, and no word of the token in all that is logged of it.
+#[test]
+fn a_live_plan_and_a_status_tell_no_token() {
+    let Some(github) = TestGitHub::repository("live-plan") else { return };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (repository, directory) = (three_models(), tempfile::tempdir().unwrap());
+    let (data, log) = (directory.path().join("data"), directory.path().join("log"));
+    let (path, data) = (repository.path().to_str().unwrap(), data.to_str().unwrap());
+    runtime.block_on(github.tell("seed", json!({"pushed": [repository.head()]})));
+    let file = || std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+    let process = Command::new(env!("CARGO_BIN_EXE_roster"))
+        .args(["dev", "--port", "0", "--repo", path, "--data", data, "--log", "trace"])
+        .env("GIT_TOKEN", BOT)
+        .env("GITHUB_API_URL", github.url())
+        .env("GITHUB_REPOSITORY", github.name())
+        .env("STATUS_CONTEXT", "roster/catalogue")
+        .stdout(file())
+        .stderr(file())
+        .spawn()
+        .unwrap();
+    let mut dev = Dev { process, address: String::new() };
+    let logged = || String::from_utf8_lossy(&std::fs::read(&log).unwrap()).into_owned();
+    let deadline = Instant::now() + PATIENCE;
+    while dev.address.is_empty() {
+        assert!(Instant::now() < deadline, "no greeting");
+        let address = logged()
+            .split_once("Roster answers at http://")
+            .and_then(|(_, rest)| rest.split_once(',').map(|(address, _)| address.to_owned()));
+        dev.address = address.unwrap_or_default();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    dev.wait_for(&repository.head());
+    let statuses = || runtime.block_on(github.state())["statuses"].clone();
+    while statuses()[0]["description"] != "applied: revision 1, 3 operations" {
+        assert!(Instant::now() < deadline, "{}", statuses());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+
+    repository.git(&["switch", "--quiet", "--create", "pr"]);
+    repository.put(&model("acme/b", |value| value["meta"]["inputCostPerMillionTokens"] = json!(1300)));
+    let change = repository.commit("raise");
+    let admin = printed(&["token", "--role", "admin", "--data", data]);
+    let url = format!("http://{}", dev.address);
+    let live = |arguments: &[&str], token: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_roster"));
+        command.args(["plan", "--live", &url, "--repo", path]).args(arguments).env("ROSTER_TOKEN", token);
+        let output = command.output().unwrap();
+        let (said, failed) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        (output.status.code(), if failed.is_empty() { said } else { failed })
+    };
+    let (code, text) = live(&[], &admin);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("/meta/inputCostPerMillionTokens: 1250 -> 1300"), "{text}");
+    assert!(text.ends_with("2 operations on 1 model: it would be applied\n"), "{text}");
+    let json: Value = serde_json::from_str(&live(&["--json", "--head", "pr"], &admin).1).unwrap();
+    assert_eq!((&json["head"], &json["revision"], json.get("markdown")), (&json!(change), &json!(1), None));
+    let (_, markdown) = live(&["--format", "markdown"], &admin);
+    assert!(markdown.starts_with("<!-- roster-plan -->\n### Roster plan: would be applied"), "{markdown}");
+    assert!(markdown.contains(json["hash"].as_str().unwrap()), "{markdown}");
+    for (arguments, token, told) in [
+        (&["--head", "gone"][..], admin.as_str(), "answers 404: repository"),
+        (&[], "", "ROSTER_TOKEN is not set"),
+        (&[], "forged", "answers 401"),
+        (&["--base", "HEAD~1"], admin.as_str(), "cannot be used with"),
+    ] {
+        let (code, said) = live(arguments, token);
+        assert!(code != Some(0) && said.contains(told), "{said}");
+    }
+    dev.stop();
+    let logged = logged();
+    assert!(logged.contains("commit reconciled") && logged.contains("TRACE"), "the log is one");
+    assert!(!logged.contains(BOT), "a token is logged");
+}
+
 #[test]
 fn a_snapshot_is_served_until_policy_moves_its_callers() {
     let repository = three_models();

@@ -32,6 +32,9 @@ const MAX_PACKS: usize = 50;
 const SPOILT: &str = "spoilt";
 /// What a clone mirrors.
 const REFSPECS: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+/// Where references stand that the server may no longer have; those of pull requests are fetched one by one, and stay
+/// until the next fetch.
+const MIRRORED: [&str; 4] = ["refs/heads/", "refs/tags/", "refs/pull/", "refs/merge-requests/"];
 
 /// A bare clone of a repository that is served over HTTP. It can be lost at any time: whatever is
 /// wrong with it, a new clone is the cure.
@@ -49,7 +52,7 @@ impl RemoteClone {
     pub(crate) fn open_or_clone(&self) -> Result<gix::Repository, GitError> {
         match open_at(&self.path) {
             Ok(git) if !self.is_spoilt() => Ok(git),
-            _ => self.clone_anew(),
+            _ => self.clone_anew(None),
         }
     }
 
@@ -64,14 +67,14 @@ impl RemoteClone {
         self.path.join(SPOILT).exists()
     }
 
-    /// Brings the clone up to date, and answers it with caches emptied.
-    pub(crate) fn fetch(&self, git: &gix::Repository) -> Result<gix::Repository, GitError> {
+    /// Brings the clone up to date, with one more reference where it is named, and answers it with caches emptied.
+    pub(crate) fn fetch(&self, git: &gix::Repository, more: Option<&str>) -> Result<gix::Repository, GitError> {
         if self.is_spoilt() || pack_count(git).is_ok_and(|packs| packs > MAX_PACKS) {
-            return self.clone_anew();
+            return self.clone_anew(more);
         }
-        match self.fetch_into(git) {
+        match self.fetch_into(git, more) {
             // A lock or a half-written file that a killed process left behind would fail every time.
-            Err(GitError::Fetch { .. }) => self.clone_anew(),
+            Err(GitError::Fetch { .. }) => self.clone_anew(more),
             fetched => {
                 fetched?;
                 self.open()
@@ -84,14 +87,15 @@ impl RemoteClone {
     }
 
     /// Clones beside the final place and then moves there, so that a clone is whole or absent.
-    fn clone_anew(&self) -> Result<gix::Repository, GitError> {
+    fn clone_anew(&self, more: Option<&str>) -> Result<gix::Repository, GitError> {
         let at = |path: &Path| {
             let path = path.to_owned();
             move |error: io::Error| cache_error(&path, error)
         };
         let aside = sibling(&self.path, "new");
         fs::create_dir_all(&aside).map_err(at(&aside))?;
-        let cloned = init(&aside).map_err(|error| cache_error(&aside, error)).and_then(|git| self.fetch_into(&git));
+        let cloned =
+            init(&aside).map_err(|error| cache_error(&aside, error)).and_then(|git| self.fetch_into(&git, more));
         if let Err(error) = cloned {
             // The first failure is the one to report.
             let _ = fs::remove_dir_all(&aside);
@@ -111,10 +115,10 @@ impl RemoteClone {
     }
 
     /// Makes the references of `git` equal to the server's.
-    fn fetch_into(&self, git: &gix::Repository) -> Result<(), GitError> {
+    fn fetch_into(&self, git: &gix::Repository, more: Option<&str>) -> Result<(), GitError> {
         let options = self.transport_options()?;
         let challenged = Cell::new(false);
-        let remote = self.remote(git).map_err(|error| self.failed(error))?;
+        let remote = self.remote(git, more).map_err(|error| self.failed(error))?;
         let prepared = remote
             .connect(Fetch)
             .and_then(|connection| {
@@ -133,8 +137,10 @@ impl RemoteClone {
         receive(git, prepared).map_err(|error| self.failed(error))
     }
 
-    fn remote<'git>(&self, git: &'git gix::Repository) -> Result<gix::Remote<'git>, gix::Error> {
-        git.remote_at_without_url_rewrite(self.place.url())?.with_fetch_tags(Tags::None).with_refspecs(REFSPECS, Fetch)
+    fn remote<'git>(&self, git: &'git gix::Repository, more: Option<&str>) -> Result<gix::Remote<'git>, gix::Error> {
+        let more = more.map(|reference| format!("+{reference}:{reference}"));
+        let refspecs = REFSPECS.into_iter().chain(more.as_deref());
+        git.remote_at_without_url_rewrite(self.place.url())?.with_fetch_tags(Tags::None).with_refspecs(refspecs, Fetch)
     }
 
     /// A header rather than credentials on request: it saves a round trip, works for servers that
@@ -201,7 +207,7 @@ fn receive(git: &gix::Repository, prepared: Prepare<'_, '_, Box<dyn Transport + 
 /// Removes what the server no longer has.
 fn prune(git: &gix::Repository, ref_map: &RefMap) -> Result<(), gix::Error> {
     let kept: BTreeSet<&[u8]> = ref_map.remote_refs.iter().map(|reference| reference.unpack().0.as_bytes()).collect();
-    for prefix in ["refs/heads/", "refs/tags/"] {
+    for prefix in MIRRORED {
         for reference in git.references()?.prefixed(prefix)? {
             let reference = reference?;
             if !kept.contains(reference.name().as_bstr().as_bytes()) {

@@ -55,8 +55,30 @@ impl Repository {
     /// Fetches what is new over `http(s)`, and forgets what is cached of references and packs, so
     /// that commits made since and a `git gc` in between are seen.
     pub fn refresh(&mut self) -> Result<(), GitError> {
+        self.refresh_with(None)
+    }
+
+    /// Refreshes, and answers the commit that a reference points at, by the whole name of the reference.
+    ///
+    /// A clone mirrors branches and tags. Any other reference, such as `refs/pull/7/merge`, is fetched with them when
+    /// it is named here, and is there until the next refresh.
+    pub fn fetch_reference(&mut self, reference: &str) -> Result<CommitId, GitError> {
+        // Nothing that `rev-parse` would compute with is the name of a reference.
+        if let Err(error) = gix::refs::FullName::try_from(reference) {
+            return Err(GitError::UnknownRevision {
+                repository: self.name(),
+                revision: reference.to_owned(),
+                source: error.into(),
+            });
+        }
+        let is_mirrored = reference.starts_with("refs/heads/") || reference.starts_with("refs/tags/");
+        self.refresh_with((!is_mirrored).then_some(reference))?;
+        self.resolve(reference)
+    }
+
+    fn refresh_with(&mut self, more: Option<&str>) -> Result<(), GitError> {
         if let Some(clone) = &self.clone {
-            self.git = clone.fetch(&self.git)?;
+            self.git = clone.fetch(&self.git, more)?;
             return Ok(());
         }
         let path = self.git.git_dir().to_owned();

@@ -48,6 +48,21 @@ impl Repository {
         Ok(Walk::Linear(chain))
     }
 
+    /// The newest commits on the first-parent chain of `tip`, newest first, at most `limit`. A tip that is not there,
+    /// and the boundary of a shallow clone, end it.
+    pub fn newest(&self, tip: Option<CommitId>, limit: usize) -> Result<Vec<CommitId>, GitError> {
+        let mut chain = Vec::new();
+        let mut next = tip.filter(|tip| self.knows(*tip));
+        while let Some(id) = next.filter(|_| chain.len() < limit) {
+            chain.push(id);
+            next = match self.parent(id) {
+                Err(GitError::Shallow { .. }) => None,
+                parent => parent?,
+            };
+        }
+        Ok(chain)
+    }
+
     /// For each path, the newest commit on the first-parent chain from `tip` down to, and without,
     /// `base` that changed it.
     ///

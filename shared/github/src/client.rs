@@ -263,5 +263,6 @@ mod tests {
         sent(|github| github.pull_requests_of_commit(""));
         sent(|github| github.upsert_comment(7, "", ""));
         sent(|github| github.branch_file("", ""));
+        sent(|github| async { github.set_status("", &crate::CommitStatus::new(crate::State::Held)).await });
     }
 }

@@ -148,7 +148,8 @@ impl GitHub {
         if same("state") && same("description") && same("target_url") {
             return Ok(false);
         }
-        let _: Value = self.post(STATUS, &self.route(format_args!("statuses/{commit}")), body).await?;
+        let route = self.route(format_args!("statuses/{commit}"));
+        let _: Value = self.post(STATUS, &route, body).await?;
         Ok(true)
     }
 

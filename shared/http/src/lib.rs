@@ -5,6 +5,7 @@
 mod answer;
 pub mod auth;
 mod claims;
+pub mod client;
 pub mod cors;
 pub mod cursor;
 pub mod env;
@@ -26,6 +27,7 @@ mod token;
 
 pub use answer::{MAX_JSON_BYTES, answer};
 pub use auth::{Authenticator, Caller, Role};
+pub use client::Client;
 pub use cors::Cors;
 pub use cursor::Cursor;
 pub use env::Env;

@@ -3,79 +3,24 @@
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
+use roster_core::ModelId;
 use roster_core::catalogue::{self, Change, EditError, Roots};
-use roster_core::guard::Hold;
-use roster_core::plan::Plan;
 use roster_core::propose::{Before, propose};
 use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
-use roster_core::review::Review;
 use roster_core::tree::Nodes;
 use roster_core::validate::CATALOG;
-use roster_core::{Model, ModelId, Policy, Problem};
 use roster_git::{Commit, CommitId, Repository};
-use serde::Serialize;
 
 use crate::read::{ReadCommit, Scope, read};
 use crate::reconcile::SyncError;
-
-/// What a pull request would do.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct OfflinePlan {
-    /// The revision that is taken as live.
-    pub base: String,
-    /// The revision that is judged.
-    pub head: String,
-    /// The published revision that the hash names.
-    pub revision: u64,
-    /// Every mistake; with any, nothing is planned.
-    pub problems: Vec<Problem>,
-    /// The steps, one a model.
-    pub plan: Plan,
-    /// Every reason for which the guard would hold it.
-    pub holds: Vec<Hold>,
-    /// A name for the plan.
-    pub hash: String,
-    /// When it was judged.
-    #[serde(skip)]
-    pub at: Timestamp,
-    /// Every model that is taken as live.
-    #[serde(skip)]
-    pub live: BTreeMap<ModelId, Model>,
-    /// The policy that is taken as live.
-    #[serde(skip)]
-    pub policy: Policy,
-    /// The policy that comes with it, where its file changes.
-    #[serde(skip)]
-    pub next_policy: Option<Policy>,
-}
-
-impl OfflinePlan {
-    /// The plan as a reviewer reads it.
-    #[must_use]
-    pub fn review(&self) -> Review<'_> {
-        Review {
-            base: &self.base,
-            head: &self.head,
-            revision: self.revision,
-            hash: &self.hash,
-            problems: &self.problems,
-            plan: &self.plan,
-            holds: &self.holds,
-            policy: &self.policy,
-            next_policy: self.next_policy.as_ref(),
-            live: &self.live,
-            now: self.at,
-        }
-    }
-}
+use crate::report::PlanReport;
 
 /// Plans the way from `base` to `head` as if exactly `base` were live, published as `revision`.
 ///
 /// The hash is that of the run that gets to `head`'s catalogue in one step from `base`: it names the catalogue's tree
 /// and not the commit, so a merge and a squash of `head` have it, too. What a table holds beyond `base` is not known
 /// here: a file that takes over a model of the API, or brings back one whose file was removed before `base`, has another
-/// plan there.
+/// plan there, which [`Reconciler::plan`](crate::Reconciler::plan) makes.
 ///
 /// # Errors
 /// [`SyncError`] when the repository cannot be read.
@@ -85,7 +30,7 @@ pub fn plan_between(
     head: CommitId,
     revision: u64,
     now: Timestamp,
-) -> Result<OfflinePlan, SyncError> {
+) -> Result<PlanReport, SyncError> {
     let mut live = read(repository, &Scope::Whole, base)?;
     let records = records_of(&live, &repository.commit(base)?);
     let mut nodes = Nodes::default();
@@ -109,8 +54,8 @@ pub fn plan_between(
     let blueprint = propose(change.asked(), before, &nodes, now)?;
     let tree = repository.subtree(head, CATALOG)?.map(|tree| tree.to_string());
     let hash = blueprint.plan.hash(Some(&base.to_string()), tree.as_deref(), revision).map_err(EditError::Json)?;
-    Ok(OfflinePlan {
-        base: base.to_string(),
+    Ok(PlanReport {
+        base: Some(base.to_string()),
         head: head.to_string(),
         revision,
         problems: blueprint.problems,

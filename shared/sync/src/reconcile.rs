@@ -14,7 +14,7 @@ use roster_core::propose::{self, Before, Blueprint, propose};
 use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
 use roster_core::tree::{Missing, NodeId, Nodes};
 use roster_core::validate::CATALOG;
-use roster_core::{ModelId, Policy, canonical};
+use roster_core::{ModelId, Policy, Problem, canonical};
 use roster_git::{Commit, CommitId, GitError, Repository, Walk};
 use roster_store::lease::Cursor;
 use roster_store::models::RecordWrite;
@@ -116,6 +116,17 @@ pub enum SyncError {
     /// Another worker syncs now.
     #[error("another sync is running: it holds the lease")]
     Busy,
+    /// What is live cannot be compared with, without reading all of it.
+    #[error("the live commit {0} is not in the repository any more: the next sync compares everything")]
+    LiveCommitGone(CommitId),
+    /// A commit could not be brought to an end.
+    #[error("commit {commit}: {source}")]
+    Commit {
+        /// The commit.
+        commit: CommitId,
+        /// What failed.
+        source: Box<SyncError>,
+    },
     /// Something that should not happen.
     #[error("internal error: {0}")]
     Internal(String),
@@ -130,8 +141,19 @@ impl SyncError {
             Self::Store(StoreError::Conflict(_)) => "another writer was faster".to_owned(),
             Self::Store(_) => "the tables do not answer".to_owned(),
             Self::Catalogue(_) => "what is published cannot be read".to_owned(),
-            Self::Busy => self.to_string(),
+            Self::Busy | Self::LiveCommitGone(_) => self.to_string(),
+            Self::Commit { source, .. } => source.told(),
             Self::Internal(_) => "internal error".to_owned(),
+        }
+    }
+
+    /// The commit that could not be brought to an end, unless another worker was faster: then it is theirs to report.
+    #[must_use]
+    pub fn failed_commit(&self) -> Option<CommitId> {
+        match self {
+            Self::Commit { source, .. } if matches!(**source, Self::Store(StoreError::Conflict(_))) => None,
+            Self::Commit { commit, .. } => Some(*commit),
+            _ => None,
         }
     }
 }
@@ -149,6 +171,8 @@ pub struct Reconciler {
 pub(crate) struct Session {
     pub(crate) store: Store,
     pub(crate) options: Options,
+    /// Whether this is only a look at a change that is not merged: it may be unsigned, and no table is scanned for it.
+    pub(crate) is_preview: bool,
     pub(crate) head: Option<Manifest>,
     pub(crate) policy: Policy,
     pub(crate) nodes: Nodes,
@@ -161,12 +185,28 @@ pub(crate) struct Session {
 }
 
 /// What a commit asks for, and what the table holds of it.
-struct Asked {
+pub(crate) struct Asked {
     commit: Commit,
-    read: ReadCommit,
+    pub(crate) read: ReadCommit,
     records: HashMap<ModelId, Record>,
     /// How many of the models the API owns.
     api_models: u64,
+}
+
+/// What a commit asks for, and what the rules and the guard say to it.
+pub(crate) struct Judged {
+    pub(crate) asked: Asked,
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) plan: Plan,
+    pub(crate) holds: Vec<Hold>,
+    next: Option<NextRoots>,
+}
+
+impl Judged {
+    /// Whether it asks for anything that could be approved.
+    fn asks(&self) -> bool {
+        !self.plan.steps.is_empty() || self.asked.read.policy.is_some()
+    }
 }
 
 impl Session {
@@ -174,7 +214,7 @@ impl Session {
         self.head.as_ref().map_or_else(Roots::empty, |head| head.roots)
     }
 
-    fn revision(&self) -> u64 {
+    pub(crate) fn revision(&self) -> u64 {
         self.head.as_ref().map_or(0, |head| head.revision)
     }
 }
@@ -279,6 +319,7 @@ impl Reconciler {
         Ok(Session {
             store: store.clone(),
             options: options.clone(),
+            is_preview: false,
             base: reconciled.map(parse).transpose()?,
             half_way: state.intent.into_iter().map(parse).collect::<Result<_, _>>()?,
             head,
@@ -325,14 +366,16 @@ impl Reconciler {
                 self.repo.with(move |repository| repository.first_parent(base, tip, limit)).await?
             }
         };
-        let commits = match walk {
-            Walk::Linear(commits) if !commits.is_empty() => commits,
+        let (commits, mut superseded) = match walk {
+            Walk::Linear(commits) if !commits.is_empty() => (commits, Vec::new()),
             // History was rewritten, or there is too much of it, or only a half-way commit is left: one plan.
-            _ => vec![tip],
+            _ if jump => (vec![tip], Vec::new()),
+            _ => (vec![tip], self.jumped_over(base, tip, limit).await?),
         };
         let total = commits.len();
         for (at, commit) in commits.into_iter().enumerate() {
-            let report = self.commit(session, commit).await?;
+            let done = self.commit(session, commit, std::mem::take(&mut superseded)).await;
+            let report = done.map_err(|source| SyncError::Commit { commit, source: Box::new(source) })?;
             if run.overrides.is_empty() || report.state != State::Unchanged {
                 run.state = report.state;
             }
@@ -348,19 +391,43 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Everything about one commit: read, validate, plan, guard, apply, publish, report.
-    async fn commit(&self, session: &mut Session, id: CommitId) -> Result<CommitReport, SyncError> {
-        let started = Instant::now();
-        let now = (self.clock)();
-        let before = session.store.consumed();
+    /// The newest commits, without the tip, that one step from the base to the tip leaves no report of.
+    async fn jumped_over(&self, base: Option<CommitId>, tip: CommitId, limit: usize) -> Result<Vec<String>, SyncError> {
+        let work = move |repository: &mut Repository| {
+            // What the rewritten branch shares with the one before has a report of its own.
+            let known: HashSet<CommitId> = repository.newest(base, MAX_ATTRIBUTED)?.into_iter().collect();
+            let new = repository.newest(Some(tip), limit.saturating_add(1))?;
+            let new = new.into_iter().skip(1).take_while(|commit| !known.contains(commit));
+            Ok(new.map(|commit| commit.to_string()).collect())
+        };
+        self.repo.with(work).await
+    }
+
+    /// What a commit asks for against what is live: read, validate, plan, guard.
+    pub(crate) async fn judge(&self, session: &mut Session, id: CommitId, now: Timestamp) -> Result<Judged, SyncError> {
         let asked = self.read(session, id).await?;
         let (roots, policy) = (session.roots(), session.policy.clone());
         let live = Before { roots: &roots, policy: &policy, records: &asked.records, api_models: asked.api_models };
         let Blueprint { problems, plan, holds, next } = judge(session, asked.read.asked(), live, now).await?;
-        let policy_changes = asked.read.policy.is_some();
-        let asks = !plan.steps.is_empty() || policy_changes;
-        let holds: Vec<Hold> = holds.into_iter().chain(session.hold.as_ref().filter(|_| asks).cloned()).collect();
-        let plan_hash = if asks { Some(self.plan_hash(session, id, &plan).await?) } else { None };
+        let mut judged = Judged { asked, problems, plan, holds, next };
+        let by_hand = session.hold.clone().filter(|_| judged.asks());
+        judged.holds.extend(by_hand);
+        Ok(judged)
+    }
+
+    /// Everything about one commit: read, validate, plan, guard, apply, publish, report.
+    async fn commit(
+        &self,
+        session: &mut Session,
+        id: CommitId,
+        superseded: Vec<String>,
+    ) -> Result<CommitReport, SyncError> {
+        let started = Instant::now();
+        let now = (self.clock)();
+        let before = session.store.consumed();
+        let judged = self.judge(session, id, now).await?;
+        let plan_hash = if judged.asks() { Some(self.plan_hash(session, id, &judged.plan).await?) } else { None };
+        let Judged { asked, problems, plan, holds, next } = judged;
         let approved_by = match &plan_hash {
             Some(hash) if session.options.guard && !holds.is_empty() => approval(session, &asked.commit, hash).await?,
             _ => None,
@@ -386,6 +453,7 @@ impl Reconciler {
             problems,
             holds,
             approved_by,
+            superseded,
             consumed: Units::default(),
             seconds: 0.0,
         };
@@ -409,10 +477,13 @@ impl Reconciler {
     async fn read(&self, session: &Session, id: CommitId) -> Result<Asked, SyncError> {
         let scope = self.scope(session).await?;
         let (commit, mut read) = {
-            let (scope, rule, now) = (scope.clone(), session.policy.signatures.clone(), (self.clock)());
+            let (scope, now) = (scope.clone(), (self.clock)());
+            let rule = (!session.is_preview).then(|| session.policy.signatures.clone());
             let work = move |repository: &mut Repository| {
                 let mut read = read(repository, &scope, id)?;
-                read.problems.splice(..0, signed::problem(repository, id, &rule, now)?);
+                if let Some(rule) = &rule {
+                    read.problems.splice(..0, signed::problem(repository, id, rule, now)?);
+                }
                 Ok((repository.commit(id)?, read))
             };
             self.repo.with(work).await?
@@ -421,14 +492,16 @@ impl Reconciler {
         leave_alone(&mut read, &records, &scope);
         let api_models = match scope {
             // A run that stopped half way may have taken over some of them, and only the table knows which.
-            Scope::Since(_) if !session.half_way.is_empty() => of_api(&session.store.all_records().await?),
-            Scope::Since(_) => session.head.as_ref().map_or(0, |head| head.api_models),
-            Scope::Whole => of_api(records.values()),
+            Scope::Since(_) if !session.is_preview && !session.half_way.is_empty() => {
+                of_api(&session.store.all_records().await?)
+            }
+            Scope::Whole if !session.is_preview => of_api(records.values()),
+            Scope::Whole | Scope::Since(_) => session.head.as_ref().map_or(0, |head| head.api_models),
         };
         Ok(Asked { commit, read, records, api_models })
     }
 
-    async fn plan_hash(&self, session: &Session, id: CommitId, plan: &Plan) -> Result<String, SyncError> {
+    pub(crate) async fn plan_hash(&self, session: &Session, id: CommitId, plan: &Plan) -> Result<String, SyncError> {
         let tree = self.repo.with(move |repository| repository.subtree(id, CATALOG)).await?;
         let (base, tree) = (session.base.map(|base| base.to_string()), tree.map(|tree| tree.to_string()));
         Ok(plan.hash(base.as_deref(), tree.as_deref(), session.revision()).map_err(EditError::Json)?)
@@ -515,7 +588,11 @@ impl Reconciler {
         let known =
             self.repo.with(move |repository| Ok(all.iter().all(|id| repository.resolve(&id.to_string()).is_ok())));
         // After a rewrite the old commits may be gone from the repository: then everything is compared.
-        Ok(if known.await? { Scope::Since(bases) } else { Scope::Whole })
+        match known.await? {
+            true => Ok(Scope::Since(bases)),
+            false if session.is_preview => Err(SyncError::LiveCommitGone(base)),
+            false => Ok(Scope::Whole),
+        }
     }
 
     /// The records that a commit touches. When everything is compared, what has no file any more is absent.
@@ -526,7 +603,8 @@ impl Reconciler {
         read: &mut ReadCommit,
     ) -> Result<HashMap<ModelId, Record>, SyncError> {
         let present: BTreeSet<ModelId> = read.proposal.present.iter().map(|sourced| sourced.model.id.clone()).collect();
-        if *scope == Scope::Whole {
+        // Before a first sync no record has had a file, so a preview misses nothing by asking for those of files.
+        if *scope == Scope::Whole && !session.is_preview {
             let all = session.store.all_records().await?;
             for record in &all {
                 let id = &record.spec.id;

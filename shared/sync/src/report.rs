@@ -1,8 +1,12 @@
 //! What became of each commit, and of a run.
 
-use roster_core::Problem;
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use roster_core::guard::Hold;
 use roster_core::plan::Plan;
+use roster_core::review::Review;
+use roster_core::{Model, ModelId, Policy, Problem};
 use roster_store::Units;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -80,6 +84,9 @@ pub struct CommitReport {
     /// Who approved of it, where it had to be approved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approved_by: Option<String>,
+    /// The commits before it that were jumped over: what they ask for is in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub superseded: Vec<String>,
     /// What it cost.
     pub consumed: Units,
     /// How long it took.
@@ -99,17 +106,90 @@ impl CommitReport {
         let mut report = Self { plan: Plan::default(), ..self.clone() };
         report.problems.truncate(KEPT);
         report.holds.truncate(KEPT);
-        let mut bytes = 0;
-        let steps = self.plan.steps.iter().map(|step| json!(step)).take_while(|step| {
-            bytes += step.to_string().len();
-            bytes <= KEPT_PLAN_BYTES
-        });
-        let steps: Vec<Value> = steps.collect();
-        let more = self.plan.steps.len() - steps.len();
+        report.superseded.truncate(KEPT);
         let mut kept = json!(report);
-        kept["plan"] = json!({"steps": steps, "moreSteps": more});
+        kept["plan"] = within(&self.plan, KEPT_PLAN_BYTES);
         kept
     }
+}
+
+/// What the steps of an answered plan may take, in bytes.
+const TOLD_PLAN_BYTES: usize = 1024 * 1024;
+
+/// What a change would do, before it is merged.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanReport {
+    /// The commit that is live, or is taken as live; none before the first sync.
+    pub base: Option<String>,
+    /// The commit that is judged.
+    pub head: String,
+    /// The published revision that the hash names.
+    pub revision: u64,
+    /// Every mistake; with any, nothing is planned.
+    pub problems: Vec<Problem>,
+    /// The steps, one a model.
+    pub plan: Plan,
+    /// Every reason for which the guard would hold it.
+    pub holds: Vec<Hold>,
+    /// A name for the plan.
+    pub hash: String,
+    /// When it was judged.
+    #[serde(skip)]
+    pub at: Timestamp,
+    /// The live models that a review looks up.
+    #[serde(skip)]
+    pub live: BTreeMap<ModelId, Model>,
+    /// The policy in force.
+    #[serde(skip)]
+    pub policy: Policy,
+    /// The policy that comes with it, where its file changes.
+    #[serde(skip)]
+    pub next_policy: Option<Policy>,
+}
+
+impl PlanReport {
+    /// The plan as a reviewer reads it.
+    #[must_use]
+    pub fn review(&self) -> Review<'_> {
+        Review {
+            base: self.base.as_deref().unwrap_or("nothing"),
+            head: &self.head,
+            revision: self.revision,
+            hash: &self.hash,
+            problems: &self.problems,
+            plan: &self.plan,
+            holds: &self.holds,
+            policy: &self.policy,
+            next_policy: self.next_policy.as_ref(),
+            live: &self.live,
+            now: self.at,
+        }
+    }
+
+    /// The plan as it is answered: with the first mistakes, reasons and steps only, and as a reviewer reads it.
+    #[must_use]
+    pub fn told(&self) -> Value {
+        let mut told = json!({"base": self.base, "head": self.head, "revision": self.revision, "hash": self.hash});
+        told["problems"] = json!(&self.problems[..self.problems.len().min(KEPT)]);
+        told["holds"] = json!(&self.holds[..self.holds.len().min(KEPT)]);
+        told["plan"] = within(&self.plan, TOLD_PLAN_BYTES);
+        told["operations"] = json!(self.plan.operations().count());
+        told["markdown"] = json!(self.review().markdown());
+        told
+    }
+}
+
+/// A plan with its first steps, and how many more there are.
+fn within(plan: &Plan, max_bytes: usize) -> Value {
+    let mut bytes = 0;
+    let steps = plan.steps.iter().map(|step| json!(step)).take_while(|step| {
+        bytes += step.to_string().len();
+        bytes <= max_bytes
+    });
+    let steps: Vec<Value> = steps.collect();
+    let more = plan.steps.len() - steps.len();
+    json!({"steps": steps, "moreSteps": more})
 }
 
 /// What became of a run.

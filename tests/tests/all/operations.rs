@@ -1,9 +1,13 @@
 //! What ops do: approve what is held, hold, see what became of commits, and find what somebody changed by hand.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use jiff::{SignedDuration, Timestamp};
 use roster_http::Role;
-use roster_tests::repository::model;
+use roster_sync::{Options, State};
+use roster_tests::repository::{TestRepository, model};
 use roster_tests::stack::{TestStack, token};
+use roster_tests::tables::{TestTables, reconciler};
 use serde_json::{Value, json};
 
 async fn as_super(stack: &TestStack, line: &str, body: &Value) -> roster_tests::stack::Answer {
@@ -135,6 +139,68 @@ async fn a_hold_holds_until_it_ends() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert!(Timestamp::now() >= soon, "not before its end");
+    stack.close().await;
+}
+
+/// A freeze of the policy begins and ends by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_freeze_holds_until_it_ends() {
+    static NOW: AtomicI64 = AtomicI64::new(0);
+    fn clock() -> Timestamp {
+        Timestamp::from_second(NOW.load(Ordering::SeqCst)).unwrap()
+    }
+    let at = |text: &str| NOW.store(text.parse::<Timestamp>().unwrap().as_second(), Ordering::SeqCst);
+    let (repository, tables) = (TestRepository::new(), TestTables::embedded().await);
+    let freeze = json!({"from": "2026-12-24T00:00:00Z", "until": "2027-01-02T00:00:00Z", "reason": "holidays"});
+    repository.write("catalog/policy.json", json!({"guard": {"freezes": [freeze]}}).to_string());
+    repository.put(&priced(100));
+    repository.commit("add one");
+    let reconciler = reconciler(tables.store.clone(), repository.path(), clock);
+    let options = Options::follow("main");
+    let sync = async || reconciler.run(&options, |_, _, _| {}).await.unwrap();
+    at("2026-12-23T23:59:00Z");
+    assert_eq!(sync().await.state, State::Applied);
+    repository.put(&priced(101));
+    repository.commit("before it");
+    assert_eq!(sync().await.state, State::Applied);
+    for (now, state) in [
+        ("2026-12-24T00:00:00Z", State::Held),
+        ("2027-01-01T23:59:59Z", State::Held),
+        ("2027-01-02T00:00:00Z", State::Applied),
+    ] {
+        if now.starts_with("2026") {
+            repository.put(&priced(102));
+            repository.commit("within it");
+        }
+        at(now);
+        let run = sync().await;
+        assert_eq!(run.state, state, "{now}");
+        let told = "frozen until 2027-01-02T00:00:00Z: holidays";
+        assert_eq!(run.holds.first().map(|hold| hold.message.as_str()), (state == State::Held).then_some(told));
+    }
+    tables.check_history().await;
+    tables.close().await;
+}
+
+/// A failure is among the runs, once an hour, and ends nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_fails_is_among_the_runs() {
+    let stack = TestStack::new().await;
+    stack.repository.put(&priced(100));
+    stack.repository.commit("add one");
+    stack.sync().await;
+    let (git, aside) = (stack.repository.path().join(".git"), stack.repository.path().join("aside"));
+    std::fs::rename(&git, &aside).unwrap();
+    for _ in 0..3 {
+        assert!(stack.try_event("sync").await.unwrap_err().contains("is not a git repository"));
+    }
+    std::fs::rename(&aside, &git).unwrap();
+    assert_eq!(stack.sync().await["state"], "unchanged");
+    let runs = stack.admin("GET /admin/sync/runs", &Value::Null).await.json()["data"]["runs"].clone();
+    let states: Vec<&Value> = runs.as_array().unwrap().iter().map(|run| &run["state"]).collect();
+    assert_eq!(states, ["failed", "applied"], "{runs}");
+    assert!(runs[0]["message"].as_str().unwrap().contains("is not a git repository"), "{runs}");
+    assert!(runs[1]["consumed"]["write"].is_number() && runs[1]["seconds"].is_number(), "{runs}");
     stack.close().await;
 }
 

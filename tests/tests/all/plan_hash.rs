@@ -5,14 +5,14 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use roster_git::{Location, Repository};
-use roster_sync::offline::{OfflinePlan, plan_between};
-use roster_sync::{CommitReport, State};
+use roster_sync::offline::plan_between;
+use roster_sync::{CommitReport, PlanReport, State};
 use roster_tests::repository::{TestRepository, model};
 use roster_tests::tables::TestTables;
 use serde_json::json;
 
 /// What a pull request of the branch `pr` onto `main` is told.
-fn planned(repository: &TestRepository, revision: u64) -> OfflinePlan {
+fn planned(repository: &TestRepository, revision: u64) -> PlanReport {
     let location = Location::parse(repository.path().to_str().unwrap()).unwrap();
     let opened = Repository::open(&location, Path::new("unused")).unwrap();
     let commit = |name: &str| opened.resolve(name).unwrap();

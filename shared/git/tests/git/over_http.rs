@@ -60,6 +60,36 @@ fn a_clone_is_whole_and_follows_pushes() {
     assert_eq!(repository.branch_tip("main").unwrap(), second, "nothing new");
 }
 
+/// A forge keeps a pull request beside branches and tags: it is there for whoever names it.
+#[test]
+fn a_pull_request_is_fetched_by_its_reference() {
+    let served = Served::new();
+    let mut repository = served.open().unwrap();
+    let main = served.work.head();
+    let merge = served.work.change("catalog/b", "1");
+    served.work.git(&["push", "--quiet", "origin", "HEAD:refs/pull/7/merge"]);
+    repository.refresh().unwrap();
+    assert!(repository.resolve("refs/pull/7/merge").is_err(), "not mirrored");
+    assert!(repository.resolve(&merge.to_string()).is_err());
+    assert_eq!(repository.fetch_reference("refs/pull/7/merge").unwrap(), merge);
+    assert_eq!(repository.branch_tip("main").unwrap(), main);
+    assert_eq!(shown(&repository.diff(Some(main), merge, "").unwrap()), ["+ catalog/b File"]);
+
+    // It moves as the forge wills, and goes.
+    served.work.git(&["reset", "--quiet", "--hard", &main.to_string()]);
+    let other = served.work.change("catalog/c", "1");
+    served.work.git(&["push", "--quiet", "--force", "origin", "HEAD:refs/pull/7/merge"]);
+    assert_eq!(repository.fetch_reference("refs/pull/7/merge").unwrap(), other);
+    served.work.git(&["push", "--quiet", "origin", ":refs/pull/7/merge"]);
+    for unknown in
+        ["refs/pull/7/merge", "refs/pull/8/merge", "refs/heads/none", "refs/heads/main~0", "main", "HEAD^{/x}"]
+    {
+        let error = repository.fetch_reference(unknown).unwrap_err();
+        assert!(matches!(error, GitError::UnknownRevision { .. }), "{unknown}: {error}");
+    }
+    assert_eq!(repository.fetch_reference("refs/heads/main").unwrap(), main);
+}
+
 #[test]
 fn a_clone_outlives_the_process_and_the_server() {
     let served = Served::new();
