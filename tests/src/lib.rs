@@ -1,6 +1,7 @@
 //! What the tests across crates share: repositories, tables, and a proxy that breaks things.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up shall fail")]
 
+pub mod forge;
 pub mod github;
 pub mod proxy;
 pub mod repository;

@@ -15,6 +15,7 @@ mod operations;
 mod plan_hash;
 mod read_source;
 mod readers;
+mod real_server;
 mod replay;
 mod signed;
 mod store_suite;
