@@ -146,7 +146,7 @@ async fn post(host: &Hosted<App>, headers: &[(&'static str, String)], body: impl
 pub(crate) async fn suite(tables: &TestTables) {
     let (store, now) = (tables.store.metered(), Timestamp::now());
     assert_eq!(store.wishes().await.unwrap(), Wishes::default());
-    assert_eq!(store.take_wish(&Wishes::default(), now).await.unwrap(), None, "nobody wished");
+    assert_eq!(store.take_wish(&Wishes::default(), Duration::ZERO, now).await.unwrap(), None, "nobody wished");
 
     // What is not taken covers what comes; each delivery is remembered once, and a repetition writes nothing.
     let cost = async |digest: &str, expected: Wished| {
@@ -162,9 +162,9 @@ pub(crate) async fn suite(tables: &TestTables) {
 
     // Of two that saw the same, one takes it.
     let seen = store.wishes().await.unwrap();
-    let taken = store.take_wish(&seen, now).await.unwrap().unwrap();
+    let taken = store.take_wish(&seen, Duration::ZERO, now).await.unwrap().unwrap();
     assert_eq!(taken.wish, 1);
-    assert_eq!(store.take_wish(&seen, now).await.unwrap(), None);
+    assert_eq!(store.take_wish(&seen, Duration::ZERO, now).await.unwrap(), None);
 
     // While a run is at work nothing is covered: it may have resolved the branch already.
     assert_eq!(cost("c", Wished::Pending(2)).await, 2.0);
@@ -177,16 +177,16 @@ pub(crate) async fn suite(tables: &TestTables) {
     assert!(wishes.is_open());
 
     // A run that failed leaves its wish open, and a repeated delivery makes another.
-    let failed = store.take_wish(&wishes, now).await.unwrap().unwrap();
+    let failed = store.take_wish(&wishes, Duration::ZERO, now).await.unwrap().unwrap();
     assert_eq!(cost("c", Wished::Pending(3)).await, 1.0);
-    let overtaking = store.take_wish(&store.wishes().await.unwrap(), now).await.unwrap().unwrap();
+    let overtaking = store.take_wish(&store.wishes().await.unwrap(), Duration::ZERO, now).await.unwrap().unwrap();
     assert_eq!(overtaking.wish, 3);
     store.grant_wish(&overtaking, "tip").await.unwrap();
     store.grant_wish(&failed, "an older tip").await.unwrap();
     let wishes = store.wishes().await.unwrap();
     assert_eq!((wishes.done, wishes.tip.as_str(), wishes.vain), (3, "tip", 1), "an older run grants nothing");
     assert!(!wishes.is_open());
-    assert_eq!(store.take_wish(&wishes, now).await.unwrap(), None, "all are granted");
+    assert_eq!(store.take_wish(&wishes, Duration::ZERO, now).await.unwrap(), None, "all are granted");
     assert_eq!(cost("c", Wished::Known).await, 0.0);
 
     // After a week a delivery is new again.
@@ -194,7 +194,7 @@ pub(crate) async fn suite(tables: &TestTables) {
     assert_eq!(store.deliver("c", later).await.unwrap(), Wished::Pending(4));
 
     // Any number of deliveries at once make one wish.
-    let taken = store.take_wish(&store.wishes().await.unwrap(), now).await.unwrap().unwrap();
+    let taken = store.take_wish(&store.wishes().await.unwrap(), Duration::ZERO, now).await.unwrap().unwrap();
     store.grant_wish(&taken, "tip").await.unwrap();
     let digests: Vec<String> = (0..50).map(|number| format!("at once {number}")).collect();
     let all = futures::future::join_all(digests.iter().map(|digest| store.deliver(digest, now))).await;
@@ -511,8 +511,8 @@ async fn ten_thousand_deliveries_cause_a_handful_of_runs() {
         sent[sent.len() * 99 / 100].0,
     );
     assert_eq!((wishes.done, wishes.is_open()), (runs, false));
-    // One a second while the branch moves, then fewer.
-    assert!(runs <= 4 + landed.as_secs() + elapsed.as_secs() / 4, "{runs} runs");
+    // A few at once and one a second while the branch moves, then fewer.
+    assert!(runs <= 6 + landed.as_secs() + elapsed.as_secs() / 4, "{runs} runs");
     assert_eq!(live(&stack.store).await, Some(tip));
     let nobody_waits = stack.sync().await;
     assert_eq!(nobody_waits["state"], "unchanged");
