@@ -3,6 +3,7 @@
 
 pub mod edits;
 pub mod faults;
+pub mod forge;
 pub mod github;
 pub mod proxy;
 pub mod repository;

@@ -1,4 +1,5 @@
-//! `POST /admin/sync/approve`: lets exactly one held plan pass, on exactly the state that it was held on.
+//! `POST /admin/sync/approve`: lets exactly one held plan pass, on exactly the state that it was held on, and has it
+//! applied.
 
 use http::StatusCode;
 use roster_http::{Problem, Query, Reply, Request};
@@ -6,7 +7,7 @@ use roster_store::Approval;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{App, reasoned};
+use crate::{App, look_soon, reasoned};
 
 /// Kept reports among which a held plan is looked for.
 const LOOKED_AT: usize = 100;
@@ -40,9 +41,7 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     }
     let approval = Approval { plan_hash, actor: request.actor()?.to_owned(), reason, at: request.now };
     app.store.put_approval(&approval).await?;
-    Ok(Reply::success(
-        StatusCode::ACCEPTED,
-        "approved: the next sync applies the plan, if nothing changed until then",
-        json!(approval),
-    ))
+    look_soon(app).await;
+    let message = "approved: the plan is applied within seconds, if nothing changes until then";
+    Ok(Reply::success(StatusCode::ACCEPTED, message, json!(approval)))
 }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::push::Push;
 use crate::{App, signature};
 
-/// GitHub's limit of a delivery. API Gateway takes 10 MB, so deployed a larger one ends there, with a 413 as well:
-/// the push is found by the next poll.
+/// GitHub's limit of a delivery. Deployed, one that is larger than API Gateway (10 MB) and Lambda (6 MB) take ends
+/// there, with a 413 as well: the push is found by the next poll.
 const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
 /// What forges call an event, first who it is for most.
 const EVENT: [&str; 4] = ["x-github-event", "x-gitea-event", "x-forgejo-event", "x-gitlab-event"];

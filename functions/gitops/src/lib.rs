@@ -133,6 +133,14 @@ fn reasoned(reason: String) -> Result<String, Problem> {
     Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Invalid request", detail))
 }
 
+/// Has the branch looked at, so that what was decided is applied at once. Where that fails it is decided all the same,
+/// and the next poll finds it.
+async fn look_soon(app: &App) {
+    if let Err(error) = app.store.wish().await {
+        tracing::warn!(%error, "the branch is not looked at before the next poll");
+    }
+}
+
 /// Tells the audit what a caller did.
 async fn tell(app: &App, request: &Request, kind: EventKind, message: String) {
     let actor = request.caller.subject.as_deref().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `DELETE /admin/sync/hold`: ends a hold before its time.
+//! `DELETE /admin/sync/hold`: ends a hold before its time, and has applied what it held.
 
 use http::StatusCode;
 use roster_core::audit::EventKind;
@@ -6,7 +6,7 @@ use roster_http::{Problem, Query, Reply, Request};
 use roster_store::ManualHold;
 use serde_json::json;
 
-use crate::{App, tell};
+use crate::{App, look_soon, tell};
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     Query::of(&request).finish()?;
@@ -17,5 +17,6 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     let ended = ManualHold { until: request.now, ..hold };
     app.store.put_hold(&ended).await?;
     tell(app, &request, EventKind::HoldEnded, format!("by {}", request.actor()?)).await;
-    Ok(Reply::success(StatusCode::OK, "released: the next sync applies what was held", json!(ended)))
+    look_soon(app).await;
+    Ok(Reply::success(StatusCode::OK, "released: what was held is applied within seconds", json!(ended)))
 }

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use crate::App;
 use crate::statuses::Outcomes;
 
-/// How far apart the runs start that wishes cause, in milliseconds: what comes in between shares the next one.
+/// How far apart the runs start that wishes cause, but for a few after a quiet time, in milliseconds: what comes in
+/// between shares the next one.
 pub(crate) const PACE_MS: u64 = 1_000;
 /// The most runs of one call, so that it ends within the function's time limit. A wish that is left over has its own
 /// record in the stream, and the poll.
@@ -75,7 +76,7 @@ async fn take(app: &App, pace: Duration) -> Result<Option<TakenWish>, EventError
         if !pause.is_zero() {
             // While this one waits another may start, so it reads again what there is to take.
             tokio::time::sleep(pause).await;
-        } else if let Some(taken) = app.store.take_wish(&wishes, Timestamp::now()).await.map_err(failed)? {
+        } else if let Some(taken) = app.store.take_wish(&wishes, app.pace, Timestamp::now()).await.map_err(failed)? {
             return Ok(Some(taken));
         }
     }

@@ -26,8 +26,8 @@ use crate::stack::StackError;
 use crate::stop::{Stop, Tasks};
 use crate::template::Template;
 
-/// API Gateway's.
-const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
+/// The most that any function takes, which is a webhook's delivery. API Gateway takes 10 MB and hands on 6.
+const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
 /// How long a shutdown waits for requests under way.
 const GRACE: Duration = Duration::from_secs(10);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

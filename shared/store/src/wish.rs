@@ -25,6 +25,8 @@ const TAKEN: &str = "taken";
 const DELIVERY_SECONDS: i64 = 7 * 24 * 60 * 60;
 /// The most doublings of the pause between two runs.
 const MAX_DOUBLINGS: u32 = 2;
+/// How many runs may start early after a quiet time: merges rarely come alone, and none of a few shall wait.
+const EARLY: u32 = 2;
 
 /// What came of a wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,8 @@ pub struct Wishes {
     pub done: u64,
     /// Whether the newest wish waits to be taken.
     pub is_wanted: bool,
-    /// When the newest run took its wish, in milliseconds since 1970; 0 before the first.
+    /// When the newest run is reckoned to have taken its wish, in milliseconds since 1970; 0 before the first. After a
+    /// quiet time that is before it did, so that others may follow at once.
     pub started_at: u64,
     /// Where the branch was at the last success.
     pub tip: String,
@@ -61,11 +64,12 @@ impl Wishes {
         self.wished > self.done
     }
 
-    /// How long the next run has to wait so that runs start `pace` apart. Looks in vain make it longer, up to four
-    /// times as long: what keeps asking although nothing moves is not worth a run a second.
+    /// How long the next run has to wait so that runs start `pace` apart, but for a few after a quiet time. Looks in
+    /// vain make it longer, up to four times as long: what keeps asking although nothing moves is not worth a run a
+    /// second.
     #[must_use]
     pub fn pause(&self, pace: Duration, now: Timestamp) -> Duration {
-        let pause = pace.saturating_mul(1 << self.vain.min(MAX_DOUBLINGS));
+        let pause = self.apart(pace);
         let since = i128::from(now.as_millisecond()) - i128::from(self.started_at);
         match u64::try_from(since) {
             Ok(since) => pause.saturating_sub(Duration::from_millis(since)),
@@ -73,6 +77,19 @@ impl Wishes {
             Err(_) if since.unsigned_abs() < pause.as_millis() => pause,
             Err(_) => Duration::ZERO,
         }
+    }
+
+    /// When a run that starts now is reckoned to have started: on time after the one before it, if that is not too
+    /// long ago.
+    fn reckoned_start(&self, pace: Duration, now: Timestamp) -> u64 {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let now = u64::try_from(now.as_millisecond()).unwrap_or(0);
+        let on_time = self.started_at.saturating_add(millis(self.apart(pace)));
+        on_time.clamp(now.saturating_sub(millis(pace.saturating_mul(EARLY))), now)
+    }
+
+    fn apart(&self, pace: Duration) -> Duration {
+        pace.saturating_mul(1 << self.vain.min(MAX_DOUBLINGS))
     }
 }
 
@@ -151,12 +168,17 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the table does not answer.
-    pub async fn take_wish(&self, seen: &Wishes, now: Timestamp) -> Result<Option<TakenWish>, StoreError> {
+    pub async fn take_wish(
+        &self,
+        seen: &Wishes,
+        pace: Duration,
+        now: Timestamp,
+    ) -> Result<Option<TakenWish>, StoreError> {
         let values = Builder::default()
             .number(":seen", seen.started_at)
-            .number(":now", now.as_millisecond())
+            .number(":start", seen.reckoned_start(pace, now))
             .text(":taken", TAKEN);
-        let update = "SET started = wished, startedAt = :now, look = :taken";
+        let update = "SET started = wished, startedAt = :start, look = :taken";
         // Where nobody ever wished there is no item, and a comparison with what is not there is false.
         let output = self.update_wish(update, "startedAt = :seen AND wished > done", values).await?;
         output
@@ -250,6 +272,31 @@ mod tests {
         assert_eq!(pause(1_000_000, 0, 1_000_000), 1_000);
         assert_eq!(pause(1_000_000, 0, 1_000_400), 600);
         assert_eq!(pause(1_000_000, 0, 1_001_000), 0);
+    }
+
+    /// When runs start that are wished for all the time, after a quiet time.
+    fn starts(vain: u32, runs: usize) -> Vec<i64> {
+        let (begin, mut now, mut wishes) = (1_000_000, 1_000_000, Wishes { vain, ..Wishes::default() });
+        let mut starts = Vec::new();
+        while starts.len() < runs {
+            let at = Timestamp::from_millisecond(now).unwrap();
+            let pause = wishes.pause(PACE, at);
+            if pause.is_zero() {
+                starts.push(now - begin);
+                wishes.started_at = wishes.reckoned_start(PACE, at);
+            }
+            now += i64::try_from(pause.as_millis()).unwrap();
+        }
+        starts
+    }
+
+    #[test]
+    fn a_few_runs_may_follow_a_quiet_time_at_once() {
+        assert_eq!(starts(0, 6), [0, 0, 0, 1_000, 2_000, 3_000]);
+        assert_eq!(starts(2, 4), [0, 2_000, 6_000, 10_000], "looks in vain");
+        assert_eq!(Wishes::default().reckoned_start(Duration::ZERO, Timestamp::from_millisecond(7).unwrap()), 7);
+        let ahead = Wishes { started_at: u64::MAX, ..Wishes::default() };
+        assert_eq!(ahead.reckoned_start(PACE, Timestamp::from_millisecond(7).unwrap()), 7, "another clock");
     }
 
     #[test]

@@ -57,6 +57,7 @@ fn dependencies_point_one_way() {
     };
     assert_eq!(ours("roster-core"), [""; 0]);
     assert_eq!(ours("roster-git"), [""; 0]);
+    assert_eq!(ours("roster-git-server"), [""; 0]);
     assert_eq!(ours("roster-github"), [""; 0]);
     assert_eq!(ours("roster-store"), ["roster-core"]);
     assert_eq!(ours("roster-http"), ["roster-core", "roster-store"]);
@@ -71,6 +72,15 @@ fn dependencies_point_one_way() {
     assert_eq!(ours("roster-events"), ["roster-core", "roster-http", "roster-store"]);
     let gitops = ["roster-core", "roster-git", "roster-github", "roster-http", "roster-store", "roster-sync"];
     assert_eq!(ours("roster-gitops"), gitops);
+}
+
+/// What only tests need is built into nothing that runs.
+#[test]
+fn only_tests_are_built_with_what_tests_need() {
+    for (name, dependencies) in dependencies() {
+        let of_tests = ["roster-tests", "roster-git-server"].into_iter().find(|other| dependencies.contains(*other));
+        assert!(name == "roster-tests" || of_tests.is_none(), "{name} is built with {of_tests:?}");
+    }
 }
 
 /// Reading Git and verifying signatures bring many crates along: only what follows the repository is built with them.

@@ -19,6 +19,7 @@ mod ownership;
 mod plan_hash;
 mod read_source;
 mod readers;
+mod real_server;
 mod replay;
 mod signed;
 mod statuses;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use roster_http::Role;
+use roster_store::Approval;
 use roster_sync::{Options, State};
 use roster_tests::repository::{TestRepository, model};
 use roster_tests::stack::{TestStack, token};
@@ -50,7 +51,8 @@ async fn a_held_plan_passes_once_it_is_approved() {
     assert_eq!(as_super(&stack, "POST /admin/sync/approve", &without).await.status, 422);
     let approved = as_super(&stack, "POST /admin/sync/approve", &body).await;
     assert_eq!(approved.status, 202, "{}", approved.text);
-    assert_eq!(stack.sync().await["state"], "applied");
+    // Nobody calls the sync: the approval has the branch looked at.
+    stack.settle().await;
     assert_eq!(price(&stack).await, 100_000);
     let again = as_super(&stack, "POST /admin/sync/approve", &body).await;
     assert_eq!(again.status, 404, "what is applied is not held");
@@ -74,8 +76,10 @@ async fn a_stale_approval_does_nothing() {
     stack.sync().await;
     let hash = held_hash(&stack).await;
     let body = json!({"planHash": hash, "reason": "it is so"});
-    assert_eq!(as_super(&stack, "POST /admin/sync/approve", &body).await.status, 202);
-    // Before the sync comes, the catalogue moves on.
+    // Before the look that an approval asks for, the catalogue moves on: here nothing asks for one.
+    let (reason, actor) = ("it is so".to_owned(), "sue".to_owned());
+    let approval = Approval { plan_hash: hash, actor, reason, at: Timestamp::now() };
+    stack.store.put_approval(&approval).await.unwrap();
     assert_eq!(stack.admin("POST /admin/models", &model("a/one", |_| {})).await.status, 201);
     assert_eq!(stack.sync().await["state"], "held");
     assert_eq!(price(&stack).await, 100);
@@ -83,6 +87,7 @@ async fn a_stale_approval_does_nothing() {
     assert_eq!((stale.status, &stale.json()["type"]), (409, &json!("urn:roster:problem:stale-plan")));
     let body = json!({"planHash": held_hash(&stack).await, "reason": "still"});
     assert_eq!(as_super(&stack, "POST /admin/sync/approve", &body).await.status, 202);
+    stack.settle().await;
     // Another commit asks for something else: the approval was for the one before.
     stack.repository.put(&priced(20_000_000));
     stack.repository.commit("another price");
@@ -129,7 +134,8 @@ async fn a_hold_holds_until_it_ends() {
     assert_eq!(price(&stack).await, 100);
     let released = stack.send("DELETE /admin/sync/hold", &token("ann", &[Role::Admin]), &[], None).await;
     assert_eq!(released.status, 200, "{}", released.text);
-    assert_eq!(stack.sync().await["state"], "applied");
+    stack.settle().await;
+    assert_eq!(price(&stack).await, 101, "the end of the hold has the branch looked at");
     // One that ends by itself.
     let soon = Timestamp::now().checked_add(SignedDuration::from_millis(300)).unwrap();
     stack.admin("POST /admin/sync/hold", &json!({"reason": "a moment", "until": soon})).await;

@@ -26,7 +26,7 @@ use roster_git::{
     Blob, ChangeKind, CommitId, CommitSignature, Entry, EntryKind, FileChange, GitError, Location, Repository,
     SignatureKind, Walk,
 };
-use support::server::{Rule, Server};
+use roster_git_server::{Rule, Server, git_command};
 use support::{Origin, git_in, git_with_input, open};
 use tempfile::TempDir;
 

@@ -39,7 +39,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 fn raw(origin: &Origin, id: CommitId) -> Vec<u8> {
-    let output = support::git_command(&origin.path()).args(["cat-file", "commit", &id.to_string()]).output().unwrap();
+    let output = git_command(&origin.path()).args(["cat-file", "commit", &id.to_string()]).output().unwrap();
     assert!(output.status.success());
     output.stdout
 }

@@ -125,7 +125,7 @@ async fn what_goes_wrong_is_a_problem() {
 #[tokio::test]
 async fn a_body_is_read_up_to_the_limit() {
     let gateway = gateway().await;
-    let limit = 10 * 1024 * 1024;
+    let limit = 25 * 1024 * 1024;
     let answer = Connection::to(&gateway).await.send("GET /health HTTP/1.1", &vec![b'x'; limit]).await;
     assert_eq!((answer.status, answer.json()["bytes"].as_u64()), (200, Some(limit as u64)));
     let answer = Connection::to(&gateway).await.send("GET /health HTTP/1.1", &vec![b'x'; limit + 1]).await;

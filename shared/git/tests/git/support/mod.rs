@@ -1,12 +1,11 @@
-//! Repositories made by the real `git`, and a real `git http-backend` to fetch them from.
-
-pub(crate) mod server;
+//! Repositories made by the real `git`.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::{fs, io::Write as _};
 
 use roster_git::{CommitId, Location, Repository};
+use roster_git_server::git_command;
 use tempfile::TempDir;
 
 /// A repository with a worktree in a directory of its own.
@@ -85,29 +84,4 @@ pub(crate) fn git_with_input(dir: &Path, args: &[&str], input: &[u8]) -> String 
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// A git that no configuration or environment of the machine changes.
-pub(crate) fn git_command(dir: &Path) -> Command {
-    let mut command = Command::new("git");
-    for (key, _) in std::env::vars_os() {
-        if key.to_string_lossy().starts_with("GIT_") {
-            command.env_remove(key);
-        }
-    }
-    command
-        .current_dir(dir)
-        .envs([
-            ("GIT_CONFIG_GLOBAL", "/dev/null"),
-            ("GIT_CONFIG_NOSYSTEM", "1"),
-            ("GIT_AUTHOR_NAME", "Ada"),
-            ("GIT_AUTHOR_EMAIL", "ada@example.com"),
-            ("GIT_AUTHOR_DATE", "2026-01-02T03:04:05+02:00"),
-            ("GIT_COMMITTER_NAME", "Merge Bot"),
-            ("GIT_COMMITTER_EMAIL", "bot@example.com"),
-            ("GIT_COMMITTER_DATE", "2026-01-03T00:00:00Z"),
-        ])
-        .args(["-c", "init.defaultBranch=main", "-c", "commit.gpgsign=false"])
-        .args(["-c", "protocol.file.allow=always", "-c", "gc.auto=0"]);
-    command
 }

@@ -1,18 +1,18 @@
-//! The smallest HTTP server that `git http-backend` can stand behind.
+//! A Git server for tests: `git http-backend`, behind the smallest HTTP server that it can stand behind.
+#![expect(clippy::unwrap_used, reason = "a test whose server cannot be set up shall fail")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::git_command;
-
 /// Serves every repository below a directory on a free port until the process ends.
-pub(crate) struct Server {
-    pub(crate) url: String,
+pub struct Server {
+    /// Where it answers.
+    pub url: String,
     shared: Arc<Shared>,
 }
 
@@ -24,7 +24,8 @@ struct Shared {
 
 /// What the server does instead of answering.
 #[derive(Clone)]
-pub(crate) enum Rule {
+pub enum Rule {
+    /// Nothing: it answers.
     Serve,
     /// Only whoever sends this `Authorization` header is let in.
     RequireAuthorization(String),
@@ -41,7 +42,9 @@ struct Request {
 }
 
 impl Server {
-    pub(crate) fn start(root: &Path) -> Self {
+    /// Serves what is below `root`.
+    #[must_use]
+    pub fn start(root: &Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shared =
@@ -56,11 +59,14 @@ impl Server {
         server
     }
 
-    pub(crate) fn rule(&self, rule: Rule) {
+    /// From now on the server does this.
+    pub fn rule(&self, rule: Rule) {
         *self.shared.rule.lock().unwrap() = rule;
     }
 
-    pub(crate) fn requests(&self) -> usize {
+    /// How many requests came so far.
+    #[must_use]
+    pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::SeqCst)
     }
 }
@@ -159,4 +165,30 @@ impl Request {
 
 fn close(head: &str) -> Vec<u8> {
     format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").into_bytes()
+}
+
+/// A git that no configuration or environment of the machine changes.
+#[must_use]
+pub fn git_command(dir: &Path) -> Command {
+    let mut command = Command::new("git");
+    for (key, _) in std::env::vars_os() {
+        if key.to_string_lossy().starts_with("GIT_") {
+            command.env_remove(key);
+        }
+    }
+    command
+        .current_dir(dir)
+        .envs([
+            ("GIT_CONFIG_GLOBAL", "/dev/null"),
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+            ("GIT_AUTHOR_NAME", "Ada"),
+            ("GIT_AUTHOR_EMAIL", "ada@example.com"),
+            ("GIT_AUTHOR_DATE", "2026-01-02T03:04:05+02:00"),
+            ("GIT_COMMITTER_NAME", "Merge Bot"),
+            ("GIT_COMMITTER_EMAIL", "bot@example.com"),
+            ("GIT_COMMITTER_DATE", "2026-01-03T00:00:00Z"),
+        ])
+        .args(["-c", "init.defaultBranch=main", "-c", "commit.gpgsign=false"])
+        .args(["-c", "protocol.file.allow=always", "-c", "gc.auto=0"]);
+    command
 }
