@@ -9,6 +9,7 @@ use roster_core::plan::Plan;
 use roster_core::propose::{Before, propose};
 use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
 use roster_core::review::Review;
+use roster_core::status::Status;
 use roster_core::tree::Nodes;
 use roster_core::validate::CATALOG;
 use roster_core::{Model, ModelId, Policy, Problem};
@@ -150,6 +151,7 @@ fn records_of(live: &ReadCommit, commit: &Commit) -> HashMap<ModelId, Record> {
         };
         Record {
             spec: spec.clone(),
+            status: Status::default(),
             origin,
             seq: 1,
             tombstone: false,

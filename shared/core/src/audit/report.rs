@@ -56,6 +56,8 @@ pub struct Errors {
     pub sync_failed: u64,
     /// Records that something else than Roster changed, and that were put right.
     pub table_edited: u64,
+    /// Notices that did not reach who was to get them.
+    pub notice_undelivered: u64,
 }
 
 /// What was refused or held.
@@ -114,6 +116,7 @@ impl ReportBuilder {
                     EventKind::CommitRejected => report.errors.commit_rejected += 1,
                     EventKind::SyncFailed => report.errors.sync_failed += 1,
                     EventKind::TableEdited => report.errors.table_edited += 1,
+                    EventKind::NoticeUndelivered => report.errors.notice_undelivered += 1,
                     EventKind::HoldPlaced => report.holds += 1,
                     EventKind::HoldEnded => {}
                 }
