@@ -18,7 +18,7 @@ pub(crate) fn shown(record: &Record, policy: &Policy, now: Timestamp) -> Value {
             computed.push("/meta/creditsPer1kTokens");
         }
     }
-    json!({
+    let mut shown = json!({
         "model": model,
         "computed": computed,
         "origin": origin(&record.origin),
@@ -27,7 +27,11 @@ pub(crate) fn shown(record: &Record, policy: &Policy, now: Timestamp) -> Value {
         "archived": record.archived,
         "createdAt": record.created_at,
         "change": record.change,
-    })
+    });
+    if !record.status.is_empty() {
+        shown["status"] = json!(record.status);
+    }
+    shown
 }
 
 fn origin(origin: &Origin) -> Value {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use roster_core::audit::{AuditEvent, EventKind};
+use roster_core::notice::{Kind, Notice};
 use roster_http::function::EventError;
 use roster_store::TakenWish;
 use roster_sync::{Options, RunReport, SyncError};
@@ -99,10 +100,12 @@ fn failed(error: impl std::fmt::Display) -> EventError {
     EventError(error.to_string())
 }
 
-/// Keeps a failure for the audit; the same one again within the hour is no news.
+/// Tells the audit and the world outside of a failure; the same one again within the hour is no news.
 async fn tell(app: &App, message: &str) {
     let now = Timestamp::now();
     let hour = now.as_second() - now.as_second().rem_euclid(3600);
     let at = Timestamp::from_second(hour).unwrap_or(now);
     app.store.tell(&AuditEvent::new(EventKind::SyncFailed, at, "sync", "git", message.to_owned())).await;
+    let notice = Notice::new(Kind::SyncFailed, &[&at.to_string(), message], at, json!({"error": message}));
+    app.store.notify(&notice, now).await;
 }

@@ -182,18 +182,18 @@ mod tests {
         assert_eq!(
             serde_json::to_value(builder.finish(&existing)).unwrap(),
             json!({
-                "entries": 11, "changes": 3, "events": 8,
+                "entries": 12, "changes": 3, "events": 9,
                 "first": "2026-11-21T10:00:00Z", "last": "2026-11-21T11:00:00Z",
                 "byOperation": {
                     "update_meta": 3, "mark_legacy": 3,
                     "write_refused": 1, "plan_held": 1, "approved": 1, "commit_rejected": 1, "sync_failed": 1,
-                    "hold_placed": 1, "hold_ended": 1, "table_edited": 1,
+                    "hold_placed": 1, "hold_ended": 1, "table_edited": 1, "notice_undelivered": 1,
                 },
-                "byActor": {"Ada <ada@example.com>": 3, "ada": 8},
-                "bySeverity": {"warning": 9, "critical": 2},
-                "bySource": {"git": 3, "api": 8},
-                "errors": {"commitRejected": 1, "syncFailed": 1, "tableEdited": 1},
-                "policyViolations": {"writeRefused": 1, "planHeld": 1, "byRule": {"protected": 7}},
+                "byActor": {"Ada <ada@example.com>": 3, "ada": 9},
+                "bySeverity": {"warning": 9, "critical": 3},
+                "bySource": {"git": 3, "api": 9},
+                "errors": {"commitRejected": 1, "syncFailed": 1, "tableEdited": 1, "noticeUndelivered": 1},
+                "policyViolations": {"writeRefused": 1, "planHeld": 1, "byRule": {"protected": 8}},
                 "approvals": 1, "holds": 1, "modelsTouched": 1,
                 "gaps": [{"modelId": "m", "seq": 6}, {"modelId": "m", "seq": 8}],
             })
