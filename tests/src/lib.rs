@@ -3,6 +3,7 @@
 
 pub mod github;
 pub mod proxy;
+pub mod receiver;
 pub mod repository;
 pub mod stack;
 pub mod tables;

@@ -148,7 +148,7 @@ async fn serve(mut client: TcpStream, upstream: &str, left: &AtomicI64, death: D
 }
 
 /// One HTTP/1.1 message with a `Content-Length`, as DynamoDB and its clients send them.
-async fn message(stream: &mut TcpStream) -> std::io::Result<Option<Vec<u8>>> {
+pub(crate) async fn message(stream: &mut TcpStream) -> std::io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 16 * 1024];
     loop {

@@ -35,9 +35,12 @@ impl TestTables {
     pub async fn of(dynamodb: DynamoDb) -> Self {
         let mut template = Template::load(&LocalValues::default()).expect("the template");
         let store = dynamodb.store(&template).await.expect("the tables");
-        // A test syncs when it wants to.
-        template.functions.retain(|function| function.artifact == "events");
-        let events = Hosted::new(roster_events::App::new(&Env::default(), store.clone()).expect("events"), roster_events::FUNCTIONS);
+        // A test syncs, and sends notices, when it wants to.
+        template.functions.retain(|function| function.name == "record-history");
+        let events = Hosted::new(
+            roster_events::App::new(&Env::default(), store.clone()).expect("events"),
+            roster_events::FUNCTIONS,
+        );
         let hosts = Hosts::new(vec![Arc::new(events)]);
         let pump = Pump::start(&template, &hosts, &store, dynamodb.endpoint(), None).await.expect("a pump");
         Self { store, dynamodb, pump }

@@ -30,7 +30,8 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     let windows = &snapshot.policy.lifecycle.warning_window_days;
     let days = within.map_or_else(|| windows.iter().max().copied().unwrap_or(DEFAULT_DAYS), |days| days as u64);
     let latest = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(86_400).saturating_add(now.as_second());
-    let mut ends: Vec<End<'_>> = snapshot.views().filter(|view| listing.takes(view)).flat_map(|v| End::of(v, now)).collect();
+    let mut ends: Vec<End<'_>> =
+        snapshot.views().filter(|view| listing.takes(view)).flat_map(|v| End::of(v, now)).collect();
     ends.retain(|end| end.at.as_second() <= latest && wanted.is_none_or(|wanted| severity(end.at, now) == wanted));
     ends.sort_by_cached_key(End::key);
     let total = ends.len();

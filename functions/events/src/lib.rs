@@ -89,9 +89,6 @@ pub static FUNCTIONS: &[Function<App>] = &[
         name: "record-history",
         handler: Handler::Event(|app, event| Box::pin(record_history::handle(app, event))),
     },
-    Function {
-        name: "lifecycle-clock",
-        handler: Handler::Event(|app, _event| Box::pin(lifecycle_clock::handle(app))),
-    },
+    Function { name: "lifecycle-clock", handler: Handler::Event(|app, _event| Box::pin(lifecycle_clock::handle(app))) },
     Function { name: "notify", handler: Handler::Event(|app, event| Box::pin(notify::handle(app, event))) },
 ];

@@ -101,9 +101,8 @@ pub fn of_step(old: Option<&Record>, new: &Record) -> Vec<Notice> {
         (archived == (true, false), Kind::ModelUnarchived),
         (is_reached, Kind::ModelSunsetReached),
     ];
-    let notice = |kind, data| {
-        Notice::new(kind, &[new.spec.id.as_str(), &new.seq.to_string()], new.change.applied_at, data)
-    };
+    let notice =
+        |kind, data| Notice::new(kind, &[new.spec.id.as_str(), &new.seq.to_string()], new.change.applied_at, data);
     let mut notices: Vec<Notice> =
         kinds.into_iter().filter(|(is, _)| *is).map(|(_, kind)| notice(kind, about(new))).collect();
     let prices = old.map(|old| price_moves(old, new)).unwrap_or_default();
@@ -157,11 +156,12 @@ fn price_moves(old: &Record, new: &Record) -> Vec<Value> {
     let before = lifecycle::settled_prices(&old.spec.meta, &old.status);
     let after = lifecycle::settled_prices(&new.spec.meta, &new.status);
     let moves = lifecycle::price_changes(&before, &after).into_iter();
-    moves.map(|FieldChange { path, old, new }| {
-        let percent = percent(old.as_ref(), new.as_ref());
-        json!({"price": path.trim_start_matches('/'), "old": old, "new": new, "percent": percent})
-    })
-    .collect()
+    moves
+        .map(|FieldChange { path, old, new }| {
+            let percent = percent(old.as_ref(), new.as_ref());
+            json!({"price": path.trim_start_matches('/'), "old": old, "new": new, "percent": percent})
+        })
+        .collect()
 }
 
 /// By how many percent a price moved, to two places; none from or to what is unknown, and from what was free.

@@ -204,8 +204,14 @@ impl Template {
 const FUNCTION: &str = "AWS::Serverless::Function";
 const TABLE: &str = "AWS::DynamoDB::Table";
 const TOPIC: &str = "AWS::SNS::Topic";
-const ONLY_ON_AWS: &[&str] =
-    &["AWS::CloudWatch::Alarm", "AWS::Logs::LogGroup", "AWS::Logs::MetricFilter", TOPIC, "AWS::SQS::Queue", "AWS::Serverless::Api"];
+const ONLY_ON_AWS: &[&str] = &[
+    "AWS::CloudWatch::Alarm",
+    "AWS::Logs::LogGroup",
+    "AWS::Logs::MetricFilter",
+    TOPIC,
+    "AWS::SQS::Queue",
+    "AWS::Serverless::Api",
+];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

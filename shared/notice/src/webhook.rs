@@ -60,8 +60,10 @@ impl Webhook {
     /// # Errors
     /// [`InvalidWebhook`].
     pub fn parse_all(addresses: &str, secrets: &str) -> Result<Vec<Self>, InvalidWebhook> {
-        let keys: Vec<Vec<u8>> =
-            words(secrets).enumerate().map(|(at, text)| key(text).ok_or(InvalidWebhook::Secret(at + 1))).collect::<Result<_, _>>()?;
+        let keys: Vec<Vec<u8>> = words(secrets)
+            .enumerate()
+            .map(|(at, text)| key(text).ok_or(InvalidWebhook::Secret(at + 1)))
+            .collect::<Result<_, _>>()?;
         let webhook = |(at, address): (usize, &str)| {
             let url = trustworthy(address).ok_or(InvalidWebhook::Address(at + 1))?;
             if keys.is_empty() {
@@ -71,8 +73,11 @@ impl Webhook {
             let digest: String = Sha256::digest(address)[..4].iter().map(|byte| format!("{byte:02x}")).collect();
             let name = format!("webhook {host} {digest}");
             // Lambda may freeze the process between two calls, which a kept connection would not outlive.
-            let mut client =
-                Client::builder().user_agent("roster").timeout(TIMEOUT).redirect(Policy::none()).pool_max_idle_per_host(0);
+            let mut client = Client::builder()
+                .user_agent("roster")
+                .timeout(TIMEOUT)
+                .redirect(Policy::none())
+                .pool_max_idle_per_host(0);
             if url.scheme() == "http" {
                 // It is this machine's: it needs no certificates, and no proxy may come between.
                 client = client.tls_certs_only([]).no_proxy();

@@ -11,6 +11,7 @@ mod house;
 mod interplay;
 mod invariants;
 mod limits;
+mod notices;
 mod operations;
 mod plan_hash;
 mod read_source;
