@@ -6,6 +6,7 @@ pub mod faults;
 pub mod forge;
 pub mod github;
 pub mod proxy;
+pub mod receiver;
 pub mod repository;
 pub mod stack;
 pub mod tables;

@@ -32,7 +32,10 @@ pub fn hosts(template: &Template, store: &Store) -> Vec<Arc<dyn Host>> {
             roster_admin::App::new(&env("admin"), store.clone()).expect("admin"),
             roster_admin::FUNCTIONS,
         )),
-        Arc::new(Hosted::new(roster_events::App::new(store.clone()), roster_events::FUNCTIONS)),
+        Arc::new(Hosted::new(
+            roster_events::App::new(&env("events"), store.clone()).expect("events"),
+            roster_events::FUNCTIONS,
+        )),
         Arc::new(Hosted::new(
             roster_gitops::App::new(&env("gitops"), store.clone()).expect("gitops"),
             roster_gitops::FUNCTIONS,

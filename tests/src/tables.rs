@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use roster_core::record::{HistoryEntry, Record};
 use roster_core::{ModelId, audit, catalogue};
 use roster_git::{Location, Repository};
+use roster_http::Env;
 use roster_http::function::Hosted;
 use roster_local::{DynamoDb, Hosts, LocalValues, Pump, Template};
 use roster_store::Store;
@@ -34,9 +35,12 @@ impl TestTables {
     pub async fn of(dynamodb: DynamoDb) -> Self {
         let mut template = Template::load(&LocalValues::default()).expect("the template");
         let store = dynamodb.store(&template).await.expect("the tables");
-        // A test syncs when it wants to.
-        template.functions.retain(|function| function.artifact == "events");
-        let events = Hosted::new(roster_events::App::new(store.clone()), roster_events::FUNCTIONS);
+        // A test syncs, and sends notices, when it wants to.
+        template.functions.retain(|function| function.name == "record-history");
+        let events = Hosted::new(
+            roster_events::App::new(&Env::default(), store.clone()).expect("events"),
+            roster_events::FUNCTIONS,
+        );
         let hosts = Hosts::new(vec![Arc::new(events)]);
         let pump = Pump::start(&template, &hosts, &store, dynamodb.endpoint(), None).await.expect("a pump");
         Self { store, dynamodb, pump }
@@ -80,7 +84,7 @@ impl TestTables {
     /// Waits until every change has its history.
     pub async fn settle(&self) {
         self.pump.drain().await.expect("a stream that can be read");
-        assert_eq!(self.pump.dead_letters(), [], "record-history gave records up");
+        assert_eq!(self.pump.dead_letters(), [], "a function gave records up");
     }
 
     /// Every record, by id.

@@ -12,6 +12,7 @@ mod get_record;
 mod list_archived;
 mod list_audit;
 mod list_legacy;
+mod list_warnings;
 mod listing;
 mod mark_legacy;
 mod mode;
@@ -103,5 +104,6 @@ pub static FUNCTIONS: &[Function<App>] = &[
     admins("model-history", |app, request| Box::pin(model_history::handle(app, request))),
     admins("list-audit", |app, request| Box::pin(list_audit::handle(app, request))),
     admins("report-audit", |app, request| Box::pin(report_audit::handle(app, request))),
+    admins("list-warnings", |app, request| Box::pin(list_warnings::handle(app, request))),
     admins("export-audit", |app, request| Box::pin(export_audit::handle(app, request))),
 ];

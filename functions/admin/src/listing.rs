@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use jiff::Timestamp;
+use roster_core::end_of_life;
 use roster_core::lifecycle::Stage;
 use roster_core::meta::Capability;
 use roster_core::tier::Tier;
@@ -18,16 +19,16 @@ use crate::App;
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 200;
 
-/// What both lists are asked for.
+/// What every list is asked for.
 pub(crate) struct Listing<'q> {
     provider: Option<&'q str>,
     capabilities: Vec<Capability>,
-    limit: usize,
+    pub(crate) limit: usize,
     cursor: Option<&'q str>,
 }
 
 impl<'q> Listing<'q> {
-    /// Reads the parameters that both lists have.
+    /// Reads the parameters that every list has.
     pub(crate) fn read(query: &mut Query<'q>) -> Self {
         Self {
             provider: query.text("provider"),
@@ -50,21 +51,8 @@ impl<'q> Listing<'q> {
         key: &str,
         takes: impl Fn(&View) -> bool,
     ) -> Result<Page, Problem> {
-        let view = fingerprint([key, self.provider.unwrap_or_default(), &format!("{:?}", self.capabilities)]);
-        let cursor = self.cursor.map(|text| Cursor::decode(text, &view)).transpose()?;
-        let snapshot = match &cursor {
-            None => app.reader.current(request.now).await?.snapshot,
-            Some(cursor) => {
-                let pinned = app.reader.at_revision(cursor.revision, request.now).await?;
-                pinned.ok_or_else(|| revision_expired(cursor.revision))?
-            }
-        };
-        let after = cursor.map(|cursor| cursor.after).unwrap_or_default();
-        let is_asked = |view: &&View| {
-            self.provider.is_none_or(|provider| *view.provider == *provider)
-                && self.capabilities.iter().all(|capability| view.capabilities.contains(capability))
-                && takes(view)
-        };
+        let Pinned { snapshot, after, view } = self.pin(app, request, key).await?;
+        let is_asked = |view: &&View| self.takes(view) && takes(view);
         let mut matching: Vec<&View> = snapshot.views().chain(snapshot.tombstones()).filter(is_asked).collect();
         matching.sort_by(|one, other| one.id.cmp(&other.id));
         let total = matching.len();
@@ -75,6 +63,45 @@ impl<'q> Listing<'q> {
         let last = ids.last().filter(|_| has_next).map(ToString::to_string);
         let next = last.map(|after| Cursor { revision: snapshot.revision, bundle: None, after }.encode(&view));
         Ok(Page { ids, total, next, snapshot })
+    }
+
+    /// The revision that a list is out of, and where it goes on; `key` names what else is asked for.
+    ///
+    /// # Errors
+    /// As [`Listing::page`].
+    pub(crate) async fn pin(&self, app: &App, request: &Request, key: &str) -> Result<Pinned, Problem> {
+        let view = fingerprint([key, self.provider.unwrap_or_default(), &format!("{:?}", self.capabilities)]);
+        let cursor = self.cursor.map(|text| Cursor::decode(text, &view)).transpose()?;
+        let snapshot = match &cursor {
+            None => app.reader.current(request.now).await?.snapshot,
+            Some(cursor) => {
+                let pinned = app.reader.at_revision(cursor.revision, request.now).await?;
+                pinned.ok_or_else(|| revision_expired(cursor.revision))?
+            }
+        };
+        Ok(Pinned { snapshot, after: cursor.map(|cursor| cursor.after).unwrap_or_default(), view })
+    }
+
+    /// Whether the parameters that every list has ask for a model.
+    pub(crate) fn takes(&self, view: &View) -> bool {
+        self.provider.is_none_or(|provider| *view.provider == *provider)
+            && self.capabilities.iter().all(|capability| view.capabilities.contains(capability))
+    }
+}
+
+/// Where a list begins.
+pub(crate) struct Pinned {
+    /// The revision that all of it is out of.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// The last key of the page before; empty for the first.
+    pub(crate) after: String,
+    view: String,
+}
+
+impl Pinned {
+    /// The cursor of the page that begins after a key.
+    pub(crate) fn cursor(&self, after: String) -> String {
+        Cursor { revision: self.snapshot.revision, bundle: None, after }.encode(&self.view)
     }
 }
 
@@ -112,7 +139,7 @@ impl Page {
     }
 }
 
-fn find<'s>(snapshot: &'s Snapshot, id: &str) -> Option<&'s View> {
+pub(crate) fn find<'s>(snapshot: &'s Snapshot, id: &str) -> Option<&'s View> {
     snapshot.get(id).or_else(|| snapshot.tombstone(id))
 }
 
@@ -133,15 +160,9 @@ pub(crate) fn entry(snapshot: &Snapshot, view: &View, now: Timestamp) -> Value {
         "isAvailable": view.is_available,
         "deprecationNotice": shown["legacy_info"]["deprecation_notice"],
         "sunsetDate": view.sunset,
-        "daysLeft": view.sunset.map(|sunset| days_left(sunset, now)),
+        "daysLeft": view.sunset.map(|sunset| end_of_life::days_left(sunset, now)),
         "legacyReplacementModelId": view.replacement,
         "replacementChain": chain.iter().map(|view| &view.id).collect::<Vec<_>>(),
         "replacementInUse": in_use,
     })
-}
-
-/// Whole days until a time, rounded up: 0 once it has passed.
-fn days_left(sunset: Timestamp, now: Timestamp) -> i64 {
-    let seconds = sunset.as_second().saturating_sub(now.as_second()).max(0);
-    seconds.div_euclid(86_400) + i64::from(seconds.rem_euclid(86_400) > 0)
 }

@@ -31,6 +31,9 @@ pub(crate) fn shown(record: &Record, policy: &Policy, now: Timestamp) -> Value {
     if let Some(overridden) = &record.overridden {
         shown["override"] = json!(overridden.terms);
     }
+    if !record.status.is_empty() {
+        shown["status"] = json!(record.status);
+    }
     shown
 }
 

@@ -1,37 +1,94 @@
-//! What runs by itself: functions that follow the tables.
+//! What runs by itself: functions that follow the tables, and time.
 
+mod deliver;
+mod lifecycle_clock;
+mod notify;
 mod record_history;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use jiff::Timestamp;
+use roster_http::env::EnvError;
+use roster_http::function::EventError;
 use roster_http::{Env, Function, Gatekeeper, Handler};
+use roster_notice::{InvalidWebhook, Targets, Topic, Webhook};
+use roster_store::reader::Reader;
 use roster_store::{Store, TableNames};
+
+/// What tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What the functions of this artifact share.
 pub struct App {
     store: Store,
+    reader: Reader,
+    targets: Targets,
+    clock: Clock,
+    memory: Mutex<lifecycle_clock::Memory>,
 }
 
 impl App {
-    /// An app on these tables.
-    #[must_use]
-    pub fn new(store: Store) -> Arc<Self> {
-        Arc::new(Self { store })
-    }
-
-    /// An app on AWS, with the tables that the environment names.
+    /// An app on a store, whose notices go to the webhooks that the environment names.
     ///
     /// # Errors
-    /// [`roster_http::env::EnvError`] when a variable is missing.
-    pub async fn from_env(env: &Env) -> Result<Arc<Self>, roster_http::env::EnvError> {
-        Ok(Self::new(Store::from_env(TableNames::from_lookup(|name| env.required(name))?).await))
+    /// [`EnvError`] when a variable cannot be used.
+    pub fn new(env: &Env, store: Store) -> Result<Arc<Self>, EnvError> {
+        Ok(Self::with(store, Targets::new(None, webhooks(env)?), Arc::new(Timestamp::now)))
     }
+
+    /// An app with other targets, or another clock.
+    #[must_use]
+    pub fn with(store: Store, targets: Targets, clock: Clock) -> Arc<Self> {
+        // What is due is decided by the newest revision.
+        let reader = Reader::new(store.clone(), Duration::ZERO).strongly_consistent();
+        Arc::new(Self { store, reader, targets, clock, memory: Mutex::default() })
+    }
+
+    /// An app on AWS, with the tables, the topic and the webhooks that the environment names.
+    ///
+    /// # Errors
+    /// [`EnvError`] when a variable is missing or cannot be used.
+    pub async fn from_env(env: &Env) -> Result<Arc<Self>, EnvError> {
+        let store = Store::from_env(TableNames::from_lookup(|name| env.required(name))?).await;
+        let topic = match env.optional("NOTICES_TOPIC") {
+            Some(arn) => Some(Topic::from_env(arn).await),
+            None => None,
+        };
+        Ok(Self::with(store, Targets::new(topic, webhooks(env)?), Arc::new(Timestamp::now)))
+    }
+}
+
+fn webhooks(env: &Env) -> Result<Vec<Webhook>, EnvError> {
+    const URLS: &str = "NOTICE_WEBHOOK_URLS";
+    const SECRET: &str = "NOTICE_WEBHOOK_SECRET";
+    let text = |name| env.optional(name).unwrap_or_default();
+    Webhook::parse_all(text(URLS), text(SECRET)).map_err(|error| {
+        tracing::error!(%error, "webhooks cannot be used");
+        match error {
+            InvalidWebhook::Address(_) | InvalidWebhook::Client(_) => {
+                EnvError::Invalid { name: URLS, expected: "https URLs, or http ones on 127.0.0.1" }
+            }
+            InvalidWebhook::NoSecret => EnvError::Missing(SECRET),
+            InvalidWebhook::Secret(_) => {
+                EnvError::Invalid { name: SECRET, expected: "whsec_ and the Base64 of 24 to 64 bytes" }
+            }
+        }
+    })
 }
 
 impl Gatekeeper for App {}
 
+fn failed(error: impl std::fmt::Display) -> EventError {
+    EventError(error.to_string())
+}
+
 /// The functions of this artifact.
-pub static FUNCTIONS: &[Function<App>] = &[Function {
-    name: "record-history",
-    handler: Handler::Event(|app, event| Box::pin(record_history::handle(app, event))),
-}];
+pub static FUNCTIONS: &[Function<App>] = &[
+    Function {
+        name: "record-history",
+        handler: Handler::Event(|app, event| Box::pin(record_history::handle(app, event))),
+    },
+    Function { name: "lifecycle-clock", handler: Handler::Event(|app, _event| Box::pin(lifecycle_clock::handle(app))) },
+    Function { name: "notify", handler: Handler::Event(|app, event| Box::pin(notify::handle(app, event))) },
+];

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use roster_core::audit::{AuditEvent, EventKind};
+use roster_core::notice::{Kind, Notice};
 use roster_http::function::EventError;
 use roster_store::TakenWish;
 use roster_sync::{Options, RunReport, SyncError};
@@ -121,12 +122,15 @@ fn failed(error: impl std::fmt::Display) -> EventError {
     EventError(error.to_string())
 }
 
-/// Keeps a failure for the audit and among the runs; the same one again within the hour is no news.
+/// Keeps a failure for the audit and among the runs, and tells the world outside; the same one again within the hour is
+/// no news.
 async fn tell(app: &App, commit: Option<&str>, why: &str) {
     let now = Timestamp::now();
     let hour = now.as_second() - now.as_second().rem_euclid(3600);
     let at = Timestamp::from_second(hour).unwrap_or(now);
     app.store.tell(&AuditEvent::new(EventKind::SyncFailed, at, "sync", "git", why.to_owned())).await;
+    let notice = Notice::new(Kind::SyncFailed, &[&at.to_string(), why], at, json!({"error": why, "commit": commit}));
+    app.store.notify(&notice, now).await;
     let is_news = {
         let mut failures = app.failures.lock().unwrap_or_else(PoisonError::into_inner);
         failures.retain(|(hour, _)| *hour == at);

@@ -48,8 +48,9 @@ pub(crate) struct Arguments {
 }
 
 /// What the functions may be told by the environment of `roster dev`: access to the repository, where the statuses of
-/// its commits are set, the secret of its webhooks, and whose tokens are taken instead of those that it signs itself.
-const FROM_OUTSIDE: [&str; 12] = [
+/// its commits are set, the secret of its webhooks, whose tokens are taken instead of those that it signs itself, and
+/// where notices go.
+const FROM_OUTSIDE: [&str; 14] = [
     "GITHUB_API_URL",
     "GITHUB_REPOSITORY",
     "GIT_TOKEN",
@@ -60,6 +61,8 @@ const FROM_OUTSIDE: [&str; 12] = [
     "JWT_ROLES_CLAIM",
     "JWT_SUBJECT_CLAIM",
     "JWT_TIER_CLAIM",
+    "NOTICE_WEBHOOK_SECRET",
+    "NOTICE_WEBHOOK_URLS",
     "STATUS_CONTEXT",
     "WEBHOOK_SECRET",
 ];
@@ -89,7 +92,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let public = roster_public::App::with_snapshot(&env("public")?, store.clone(), bundled)?;
     let public = Hosted::new(public, roster_public::FUNCTIONS);
     let admin = Hosted::new(roster_admin::App::new(&env("admin")?, store.clone())?, roster_admin::FUNCTIONS);
-    let events = Hosted::new(roster_events::App::new(store.clone()), roster_events::FUNCTIONS);
+    let events = Hosted::new(roster_events::App::new(&env("events")?, store.clone())?, roster_events::FUNCTIONS);
     let gitops: Arc<dyn Host> =
         Arc::new(Hosted::new(roster_gitops::App::new(&env("gitops")?, store.clone())?, roster_gitops::FUNCTIONS));
     let stack = Stack::start(StackOptions {

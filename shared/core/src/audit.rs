@@ -39,11 +39,13 @@ pub enum EventKind {
     HoldEnded,
     /// A record was changed by something else than Roster, or put right again after that.
     TableEdited,
+    /// A notice did not reach who was to get it, and is tried no more.
+    NoticeUndelivered,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::WriteRefused,
         Self::PlanHeld,
         Self::Approved,
@@ -52,6 +54,7 @@ impl EventKind {
         Self::HoldPlaced,
         Self::HoldEnded,
         Self::TableEdited,
+        Self::NoticeUndelivered,
     ];
 
     /// The kind's name in reports and tables; in the audit it stands where a change has its operations.
@@ -66,6 +69,7 @@ impl EventKind {
             Self::HoldPlaced => "hold_placed",
             Self::HoldEnded => "hold_ended",
             Self::TableEdited => "table_edited",
+            Self::NoticeUndelivered => "notice_undelivered",
         }
     }
 

@@ -2,9 +2,13 @@
 
 use jiff::Timestamp;
 
+use serde::Serialize;
+
+use crate::diff::{self, FieldChange};
 use crate::meta::Meta;
 use crate::model::Model;
-use crate::price::{Price, Prices};
+use crate::price::{Price, Prices, ScheduledPrice};
+use crate::status::Status;
 
 /// A model's place in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,25 +34,45 @@ pub fn stage(model: &Model, now: Timestamp) -> Stage {
 }
 
 /// The prices in force at a time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PricesAt<'m> {
     /// Input price.
+    #[serde(rename = "inputCostPerMillionTokens")]
     pub input: Option<Price>,
     /// Output price.
+    #[serde(rename = "outputCostPerMillionTokens")]
     pub output: Option<Price>,
     /// The others.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub prices: Option<&'m Prices>,
 }
 
 /// The prices at `now`: those of the file, with every scheduled change that has begun.
 #[must_use]
 pub fn prices_at(meta: &Meta, now: Timestamp) -> PricesAt<'_> {
+    prices_after(meta, |scheduled| scheduled.from <= now)
+}
+
+/// The prices that are part of the history: those of the file, with every scheduled change that is part of it.
+#[must_use]
+pub fn settled_prices<'m>(meta: &'m Meta, status: &Status) -> PricesAt<'m> {
+    prices_after(meta, |scheduled| status.prices_applied.contains(&scheduled.from))
+}
+
+/// The prices that differ, each by its path below `meta`.
+#[must_use]
+pub fn price_changes(old: &PricesAt<'_>, new: &PricesAt<'_>) -> Vec<FieldChange> {
+    let value = |prices: &PricesAt<'_>| serde_json::to_value(prices).unwrap_or_default();
+    diff::fields(&value(old), &value(new))
+}
+
+fn prices_after(meta: &Meta, has_begun: impl Fn(&ScheduledPrice) -> bool) -> PricesAt<'_> {
     let mut at = PricesAt {
         input: meta.input_cost_per_million_tokens,
         output: meta.output_cost_per_million_tokens,
         prices: meta.prices.as_ref(),
     };
-    for scheduled in meta.price_schedule.iter().filter(|scheduled| scheduled.from <= now) {
+    for scheduled in meta.price_schedule.iter().filter(|scheduled| has_begun(scheduled)) {
         at.input = scheduled.input_cost_per_million_tokens.or(at.input);
         at.output = scheduled.output_cost_per_million_tokens.or(at.output);
         at.prices = scheduled.prices.as_ref().or(at.prices);

@@ -28,6 +28,8 @@ pub enum Operation {
     UnmarkLegacy,
     /// Something about it changes: its name, prices, limits, access or description.
     UpdateMeta,
+    /// A scheduled price begins.
+    ApplyPrice,
     /// The other names that lead to it change.
     RenameAlias,
     /// A version appears.
@@ -60,6 +62,7 @@ impl Operation {
             Self::Unarchive => "unarchive",
             Self::UnmarkLegacy => "unmark_legacy",
             Self::UpdateMeta => "update_meta",
+            Self::ApplyPrice => "apply_price",
             Self::RenameAlias => "rename_alias",
             Self::RegisterVersion(_) => "register_version",
             Self::SetCanary(_) => "set_canary",
@@ -175,6 +178,14 @@ pub fn step(id: &ModelId, current: Option<&Record>, desired: &Desired, asker: As
         None => vec![Operation::Create],
         Some(before) => between(before, was_tombstone, &after, tombstone),
     };
+    let is_back = |record: &Record| {
+        let ends = record.status.sunset_reached.is_some() && record.status.kept(&after).sunset_reached.is_none();
+        ends && record.is_archived() && !after.is_archived && !tombstone
+    };
+    // A sunset that was reached and is moved away, by which the specs alone show no return.
+    if current.is_some_and(is_back) && !operations.contains(&Operation::Unarchive) {
+        operations.insert(0, Operation::Unarchive);
+    }
     if asker == Asker::Git && !tombstone && matches!(current, Some(Record { origin: Origin::Api(_), .. })) {
         operations.insert(0, Operation::Adopt);
     }
@@ -274,6 +285,7 @@ mod tests {
     use super::*;
     use crate::model::tests::model;
     use crate::record::{ChangeNote, GitOrigin, Override, OverrideTerms};
+    use crate::status::Status;
 
     fn record(spec: Model, tombstone: bool, origin: Origin) -> Record {
         let at = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -289,7 +301,8 @@ mod tests {
             revision: 1,
             correlation_id: String::new(),
         };
-        Record { spec, origin, seq: 1, tombstone, change, archived: None, overridden: None, created_at: at }
+        let status = Status::default();
+        Record { spec, status, origin, seq: 1, tombstone, change, archived: None, overridden: None, created_at: at }
     }
 
     fn git() -> Origin {

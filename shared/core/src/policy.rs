@@ -177,7 +177,7 @@ pub struct LifecyclePolicy {
 
 impl Default for LifecyclePolicy {
     fn default() -> Self {
-        Self { grace_period_days: 90, warning_window_days: vec![30, 7] }
+        Self { grace_period_days: 90, warning_window_days: vec![90, 60, 30, 7] }
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::diff::{self, FieldChange};
 use crate::model::{Model, ModelId};
 use crate::plan::{Operation, Step};
+use crate::status::Status;
 
 /// Who answers for a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +70,8 @@ pub struct ChangeNote {
 pub struct Record {
     /// What Git or the API asked for.
     pub spec: Model,
+    /// What time has made of it.
+    pub status: Status,
     /// Who answers for it.
     pub origin: Origin,
     /// One more with every change, from 1.
@@ -132,7 +135,8 @@ impl Record {
     /// The record after a step.
     #[must_use]
     pub fn after(old: Option<&Self>, step: &Step, origin: Origin, change: ChangeNote) -> Self {
-        let is_archived = step.after.is_archived || step.tombstone;
+        let status = old.map(|old| old.status.kept(&step.after)).unwrap_or_default();
+        let is_archived = step.after.is_archived || step.tombstone || status.sunset_reached.is_some();
         let begins = old.is_none() || step.operations.contains(&Operation::Archive);
         let archived = match is_archived && begins {
             true => Some(Archival { actor: change.actor.clone(), reason: change.reason.clone(), at: change.at }),
@@ -140,6 +144,7 @@ impl Record {
         };
         Self {
             spec: step.after.clone(),
+            status,
             origin,
             seq: old.map_or(1, |old| old.seq + 1),
             tombstone: step.tombstone,
@@ -155,6 +160,24 @@ impl Record {
     #[must_use]
     pub fn described(&self) -> &Model {
         self.overridden.as_ref().map_or(&self.spec, |overridden| &overridden.spec)
+    }
+
+    /// Whether it is archived: by what was asked for, because its file is gone, or by a sunset that it has reached.
+    #[must_use]
+    pub fn is_archived(&self) -> bool {
+        self.spec.is_archived || self.tombstone || self.status.sunset_reached.is_some()
+    }
+
+    /// The fields whose changes are its history: those of the spec, and the status beside them where there is one.
+    ///
+    /// # Errors
+    /// Whatever `serde_json` says when it cannot write.
+    pub fn state(&self) -> Result<serde_json::Value, serde_json::Error> {
+        let mut state = serde_json::to_value(&self.spec)?;
+        if !self.status.is_empty() {
+            state["status"] = serde_json::to_value(&self.status)?;
+        }
+        Ok(state)
     }
 }
 
@@ -178,9 +201,8 @@ impl HistoryEntry {
     /// # Errors
     /// Whatever `serde_json` says when a spec cannot be written as JSON.
     pub fn between(old: Option<&Record>, new: &Record) -> Result<Self, serde_json::Error> {
-        let before =
-            old.map_or(Ok(serde_json::Value::Object(serde_json::Map::new())), |old| serde_json::to_value(&old.spec))?;
-        let mut changes = diff::fields(&before, &serde_json::to_value(&new.spec)?);
+        let before = old.map_or(Ok(serde_json::Value::Object(serde_json::Map::new())), Record::state)?;
+        let mut changes = diff::fields(&before, &new.state()?);
         let was_tombstone = old.is_some_and(|old| old.tombstone);
         if was_tombstone != new.tombstone {
             changes.push(FieldChange {

@@ -10,7 +10,7 @@ use crate::model::{Model, ModelId};
 use crate::policy::Policy;
 use crate::price::{self, Price};
 use crate::tier::{self, AccessStatus, RestrictionMode, Tier};
-use crate::version::VersionStatus;
+use crate::version::{Version, VersionStatus};
 
 /// A model as clients see it, rendered once for a revision: only the caller's access is left open.
 #[derive(Clone, Debug)]
@@ -35,6 +35,10 @@ pub struct View {
     pub replacement: Option<ModelId>,
     /// When it stops being served.
     pub sunset: Option<Timestamp>,
+    /// When scheduled prices of it begin, or began.
+    pub price_starts: Box<[Timestamp]>,
+    /// The versions of it that stop answering, each with what replaces it.
+    pub ending_versions: Box<[EndingVersion]>,
     /// The version that takes the traffic, where the model has versions.
     pub active_version: Option<semver::Version>,
     /// A name for exactly this model, policy and time: another one with whatever changes.
@@ -73,6 +77,25 @@ struct LegacyInfo<'m> {
     replacement_model_id: Option<&'m ModelId>,
     deprecation_notice: Option<&'m str>,
     sunset_date: Option<Timestamp>,
+}
+
+/// A version that stops answering.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndingVersion {
+    /// The version.
+    pub version: semver::Version,
+    /// When it stops.
+    pub end: Timestamp,
+    /// The version to use instead.
+    pub replacement: Option<semver::Version>,
+}
+
+impl EndingVersion {
+    fn of(version: &Version) -> Option<Self> {
+        let deprecation = version.deprecation.as_ref().filter(|_| version.status != VersionStatus::Retired)?;
+        let (end, replacement) = (deprecation.end_of_life?, deprecation.replacement_version.clone());
+        Some(Self { version: version.version.clone(), end, replacement })
+    }
 }
 
 impl View {
@@ -129,6 +152,8 @@ impl View {
         Ok(Self {
             name: model.name.as_str().into(),
             sunset: meta.sunset_date,
+            price_starts: meta.price_schedule.iter().map(|scheduled| scheduled.from).collect(),
+            ending_versions: model.versions.iter().filter_map(EndingVersion::of).collect(),
             active_version: active.map(|version| version.version.clone()),
             fingerprint: fingerprint.into(),
             id: model.id.clone(),

@@ -152,6 +152,9 @@ impl Template {
         }
         let named = |table: &Table| (table.logical_id.clone(), table.spec.name.clone());
         scope.references.extend(tables.iter().map(named));
+        // There is no SNS here: who is told of a topic is told of none.
+        let topics = raw.resources.iter().filter(|(_, resource)| resource.kind == TOPIC);
+        scope.references.extend(topics.map(|(id, _)| (id.clone(), String::new())));
         for (id, resource) in raw.resources.iter().filter(|(_, resource)| resource.kind == FUNCTION) {
             functions.push(function(id, resource, &globals, &scope)?);
         }
@@ -200,8 +203,15 @@ impl Template {
 
 const FUNCTION: &str = "AWS::Serverless::Function";
 const TABLE: &str = "AWS::DynamoDB::Table";
-const ONLY_ON_AWS: &[&str] =
-    &["AWS::CloudWatch::Alarm", "AWS::Logs::LogGroup", "AWS::SNS::Topic", "AWS::SQS::Queue", "AWS::Serverless::Api"];
+const TOPIC: &str = "AWS::SNS::Topic";
+const ONLY_ON_AWS: &[&str] = &[
+    "AWS::CloudWatch::Alarm",
+    "AWS::Logs::LogGroup",
+    "AWS::Logs::MetricFilter",
+    TOPIC,
+    "AWS::SQS::Queue",
+    "AWS::Serverless::Api",
+];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -113,6 +113,15 @@ impl Store {
         self.transact(&actions).await
     }
 
+    /// Writes what time made of a model, if nobody syncs and the model is as it was read. The head stays: what time
+    /// does is no part of what is published.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when it is not so: look again later.
+    pub async fn put_effect(&self, write: &RecordWrite, now: Timestamp) -> Result<(), StoreError> {
+        self.transact(&[self.unlocked_action(now)?, self.record_action(write)?.0]).await
+    }
+
     /// Keeps the answer to a request that changed nothing.
     ///
     /// # Errors

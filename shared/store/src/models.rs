@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use roster_core::ModelId;
 use roster_core::record::Record;
+use roster_core::status::Status;
 use serde_json::Value;
 
 use crate::client::{Store, StoreError};
@@ -69,9 +70,13 @@ pub(crate) fn to_item(record: &Record) -> Result<Item, StoreError> {
         Some(archived) => item.json("archived", archived)?,
         None => item,
     };
-    Ok(match &record.overridden {
+    let item = match &record.overridden {
         Some(overridden) => item.json("override", overridden)?,
         None => item,
+    };
+    Ok(match record.status.is_empty() {
+        true => item,
+        false => item.json("status", &record.status)?,
     }
     .build())
 }
@@ -80,6 +85,7 @@ pub(crate) fn read(item: &Item) -> Result<Record, StoreError> {
     let reader = ItemReader::new(item);
     Ok(Record {
         spec: reader.json("spec")?,
+        status: if item.contains_key("status") { reader.json("status")? } else { Status::default() },
         origin: reader.json("origin")?,
         change: reader.json("change")?,
         seq: reader.number("seq")?,

@@ -225,6 +225,12 @@ impl Store {
 
     /// The actions for one record and its override, and the record's size in bytes.
     pub(crate) fn record_actions(&self, write: &RecordWrite) -> Result<(Vec<Action>, usize), StoreError> {
+        let (put, bytes) = self.record_action(write)?;
+        Ok((std::iter::once(put).chain(self.override_action(&write.record)?).collect(), bytes))
+    }
+
+    /// The action for one record whose override stays as it is, and the record's size in bytes.
+    pub(crate) fn record_action(&self, write: &RecordWrite) -> Result<(Action, usize), StoreError> {
         let what = format!("model {}", write.record.spec.id);
         let condition = match write.read_seq {
             None => Condition { expression: "attribute_not_exists(pk)", values: Item::new() },
@@ -232,8 +238,7 @@ impl Store {
         };
         let item = models::to_item(&write.record)?;
         let bytes = item::size(&item);
-        let put = Action::put(what, &self.tables.models, item, Some(condition))?;
-        Ok((std::iter::once(put).chain(self.override_action(&write.record)?).collect(), bytes))
+        Ok((Action::put(what, &self.tables.models, item, Some(condition))?, bytes))
     }
 
     /// The head's step to a revision, and the manifest that is kept of it.

@@ -19,6 +19,13 @@ pub struct KeptRun {
     pub report: Value,
 }
 
+/// The report that a stream record's image carries, in DynamoDB's JSON.
+#[must_use]
+pub fn from_image(image: &Value) -> Option<KeptRun> {
+    let text = |name: &str| image[name]["S"].as_str();
+    Some(KeptRun { key: text("sk")?.to_owned(), report: serde_json::from_str(text("report")?).ok()? })
+}
+
 impl Store {
     /// Keeps a report until `retention_seconds` after `at`.
     ///

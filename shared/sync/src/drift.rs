@@ -8,6 +8,7 @@ use roster_core::diff::{self, FieldChange};
 use roster_core::model::Model;
 use roster_core::plan::{self, Asker, Desired, Operation};
 use roster_core::record::{ChangeNote, GitOrigin, Origin, OverrideTerms, Record};
+use roster_core::status::Status;
 use roster_git::{BlobId, CommitId};
 use roster_store::models::RecordWrite;
 use serde::Serialize;
@@ -203,6 +204,7 @@ impl Reconciler {
             }
             _ => Record {
                 spec: model.clone(),
+                status: Status::replayed(history.iter().rev()).kept(model),
                 origin: Origin::Git(GitOrigin {
                     repository: self.repo.name.to_string(),
                     path: path.clone(),

@@ -7,6 +7,7 @@ use roster_core::ModelId;
 use roster_core::catalogue::{self, Change, EditError, Roots};
 use roster_core::propose::{Before, propose};
 use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
+use roster_core::status::Status;
 use roster_core::tree::Nodes;
 use roster_core::validate::CATALOG;
 use roster_git::{Commit, CommitId, Repository};
@@ -95,6 +96,7 @@ fn records_of(live: &ReadCommit, commit: &Commit) -> HashMap<ModelId, Record> {
         };
         Record {
             spec: spec.clone(),
+            status: Status::default(),
             origin,
             seq: 1,
             tombstone: false,

@@ -14,6 +14,7 @@ mod interplay;
 mod invariants;
 mod limits;
 mod live_plan;
+mod notices;
 mod operations;
 mod ownership;
 mod plan_hash;

@@ -56,6 +56,8 @@ pub struct Errors {
     pub sync_failed: u64,
     /// Records that something else than Roster changed, and that were put right.
     pub table_edited: u64,
+    /// Notices that did not reach who was to get them.
+    pub notice_undelivered: u64,
 }
 
 /// What was refused or held.
@@ -114,6 +116,7 @@ impl ReportBuilder {
                     EventKind::CommitRejected => report.errors.commit_rejected += 1,
                     EventKind::SyncFailed => report.errors.sync_failed += 1,
                     EventKind::TableEdited => report.errors.table_edited += 1,
+                    EventKind::NoticeUndelivered => report.errors.notice_undelivered += 1,
                     EventKind::HoldPlaced => report.holds += 1,
                     EventKind::HoldEnded => {}
                 }
@@ -179,18 +182,18 @@ mod tests {
         assert_eq!(
             serde_json::to_value(builder.finish(&existing)).unwrap(),
             json!({
-                "entries": 11, "changes": 3, "events": 8,
+                "entries": 12, "changes": 3, "events": 9,
                 "first": "2026-11-21T10:00:00Z", "last": "2026-11-21T11:00:00Z",
                 "byOperation": {
                     "update_meta": 3, "mark_legacy": 3,
                     "write_refused": 1, "plan_held": 1, "approved": 1, "commit_rejected": 1, "sync_failed": 1,
-                    "hold_placed": 1, "hold_ended": 1, "table_edited": 1,
+                    "hold_placed": 1, "hold_ended": 1, "table_edited": 1, "notice_undelivered": 1,
                 },
-                "byActor": {"Ada <ada@example.com>": 3, "ada": 8},
-                "bySeverity": {"warning": 9, "critical": 2},
-                "bySource": {"git": 3, "api": 8},
-                "errors": {"commitRejected": 1, "syncFailed": 1, "tableEdited": 1},
-                "policyViolations": {"writeRefused": 1, "planHeld": 1, "byRule": {"protected": 7}},
+                "byActor": {"Ada <ada@example.com>": 3, "ada": 9},
+                "bySeverity": {"warning": 9, "critical": 3},
+                "bySource": {"git": 3, "api": 9},
+                "errors": {"commitRejected": 1, "syncFailed": 1, "tableEdited": 1, "noticeUndelivered": 1},
+                "policyViolations": {"writeRefused": 1, "planHeld": 1, "byRule": {"protected": 8}},
                 "approvals": 1, "holds": 1, "modelsTouched": 1,
                 "gaps": [{"modelId": "m", "seq": 6}, {"modelId": "m", "seq": 8}],
             })

@@ -76,12 +76,12 @@ impl Severity {
     ///
     /// | kind | severity |
     /// | --- | --- |
-    /// | `sync_failed`, `table_edited` | critical |
+    /// | `sync_failed`, `table_edited`, `notice_undelivered` | critical |
     /// | `write_refused`, `plan_held`, `approved`, `commit_rejected`, `hold_placed`, `hold_ended` | warning |
     #[must_use]
     pub fn of_event(kind: EventKind) -> Self {
         match kind {
-            EventKind::SyncFailed | EventKind::TableEdited => Self::Critical,
+            EventKind::SyncFailed | EventKind::TableEdited | EventKind::NoticeUndelivered => Self::Critical,
             EventKind::WriteRefused
             | EventKind::PlanHeld
             | EventKind::Approved
@@ -104,6 +104,7 @@ fn of_operation(operation: &Operation) -> Severity {
         | Operation::Unarchive
         | Operation::UnmarkLegacy
         | Operation::UpdateMeta
+        | Operation::ApplyPrice
         | Operation::RenameAlias
         | Operation::RegisterVersion(_)
         | Operation::SetCanary(_)

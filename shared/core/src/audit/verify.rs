@@ -233,7 +233,7 @@ pub fn verify(record: &Record, entries: &[HistoryEntry]) -> Vec<Finding> {
         findings.push(Finding::Note { model: model.clone(), seq: record.seq });
     }
     if let Some(state) = &state {
-        let mut held = serde_json::to_value(&record.spec).unwrap_or_default();
+        let mut held = record.state().unwrap_or_default();
         held["tombstone"] = record.tombstone.into();
         findings.extend(diff::fields(state, &held).into_iter().map(|FieldChange { path, old, new }| Finding::State {
             model: model.clone(),
@@ -271,6 +271,7 @@ mod tests {
     use crate::model::tests::model;
     use crate::plan::Operation;
     use crate::record::{ChangeNote, Origin};
+    use crate::status::Status;
     use proptest::prelude::*;
 
     /// The records that a model was, and its history.
@@ -283,6 +284,7 @@ mod tests {
                 archived: None,
                 overridden: None,
                 spec: spec.clone(),
+                status: Status::default(),
                 origin: Origin::Api("ada".to_owned()),
                 seq,
                 tombstone: *tombstone,

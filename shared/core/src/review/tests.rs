@@ -6,6 +6,7 @@ use crate::guard::{self, Live};
 use crate::model::tests::model;
 use crate::plan::{self, Asker, Desired};
 use crate::record::{ChangeNote, GitOrigin, Origin, Record};
+use crate::status::Status;
 
 const BASE: &str = "1111111111111111111111111111111111111111";
 const HEAD: &str = "2222222222222222222222222222222222222222";
@@ -86,7 +87,9 @@ fn record(spec: Model) -> Record {
         revision: 7,
         correlation_id: text(),
     };
-    Record { spec, origin, seq: 1, tombstone: false, change, archived: None, overridden: None, created_at: now() }
+    let status = Status::default();
+    let (tombstone, created_at) = (false, now());
+    Record { spec, status, origin, seq: 1, tombstone, change, archived: None, overridden: None, created_at }
 }
 
 fn models(names: &[&str]) -> Vec<Model> {
