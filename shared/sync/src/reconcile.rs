@@ -412,8 +412,8 @@ impl Reconciler {
             };
             self.repo.with(work).await?
         };
-        let records = self.records(session, &scope, &mut read).await?;
-        leave_alone(&mut read, &records, &scope);
+        let mut records = self.records(session, &scope, &mut read).await?;
+        leave_alone(&mut read, &mut records, &scope);
         let api_models = match scope {
             Scope::Since(_) => session.head.as_ref().map_or(0, |head| head.api_models),
             Scope::Whole => records.values().filter(|record| matches!(record.origin, Origin::Api(_))).count() as u64,
