@@ -380,7 +380,9 @@ async fn an_override_outlives_what_is_no_change_of_its_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_override_that_cannot_end_is_told() {
     let stack = stack().await;
-    stack.repository.put(&model("p/one", |value| value["meta"]["legacyReplacementModelId"] = json!("p/two")));
+    let mut leads = one(100);
+    leads["meta"]["legacyReplacementModelId"] = json!("p/two");
+    stack.repository.put(&leads);
     stack.repository.commit("one leads to two");
     stack.sync().await;
     let body = json!({"legacyReplacementModelId": null, "reason": "two is ill", "until": in_hours(2)});
