@@ -150,19 +150,19 @@ impl Reconciler {
     }
 }
 
-/// Leaves models alone that are overridden while their file is what it was.
+/// Leaves models alone that are overridden while their file is what it was: what is live is asked for.
 ///
 /// Where everything is read anew, a file may be there only because it is looked at; else it is there because it
 /// changed, and counts again.
-pub(crate) fn leave_alone(read: &mut ReadCommit, records: &HashMap<ModelId, Record>, scope: &Scope) {
+pub(crate) fn leave_alone(read: &mut ReadCommit, records: &mut HashMap<ModelId, Record>, scope: &Scope) {
     for sourced in &mut read.proposal.present {
-        let record = records.get(&sourced.model.id);
-        let Some((record, overridden)) = record.and_then(|record| Some((record, record.overridden.as_ref()?))) else {
-            continue;
-        };
+        let Some(record) = records.get_mut(&sourced.model.id) else { continue };
         let blob = read.blobs.get(&sourced.model.id).map(|(_, blob)| blob.to_string());
-        let is_same = blob.as_ref() == Some(&overridden.blob);
-        if is_same || *scope == Scope::Whole && sourced.model == overridden.spec {
+        let is_same = |overridden: &mut Override| {
+            blob.as_ref() == Some(&overridden.blob) || *scope == Scope::Whole && sourced.model == overridden.spec
+        };
+        // Without its override the record is what is asked for, so that there is nothing to do.
+        if record.overridden.take_if(is_same).is_some() {
             let document = sourced.document.clone();
             *sourced = Arc::new(SourcedModel { document, model: record.spec.clone() });
         }

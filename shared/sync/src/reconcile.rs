@@ -488,8 +488,8 @@ impl Reconciler {
             };
             self.repo.with(work).await?
         };
-        let records = self.records(session, &scope, &mut read).await?;
-        leave_alone(&mut read, &records, &scope);
+        let mut records = self.records(session, &scope, &mut read).await?;
+        leave_alone(&mut read, &mut records, &scope);
         let api_models = match scope {
             // A run that stopped half way may have taken over some of them, and only the table knows which.
             Scope::Since(_) if !session.is_preview && !session.half_way.is_empty() => {
