@@ -208,16 +208,16 @@ mod tests {
         };
         add(0, State::Held);
         add(0, State::Applied);
-        let waiting = |at: usize| statuses.queue().waiting[at].clone();
-        assert_eq!((statuses.queue().waiting.len(), waiting(0).1.state), (1, State::Applied));
+        let waiting = || statuses.queue().waiting.clone();
+        assert_eq!(waiting().iter().map(|(_, status)| status.state).collect::<Vec<_>>(), [State::Applied]);
         for number in 1..=MAX_WAITING {
             add(number, State::Held);
         }
-        assert_eq!((statuses.queue().waiting.len(), waiting(0).0), (MAX_WAITING, commit(1)));
+        assert_eq!((waiting().len(), waiting()[0].0.clone()), (MAX_WAITING, commit(1)), "the oldest is given up");
         // The client would be made, and asked, with what github.com needs.
         assert!(GitHub::new(DEFAULT_API_URL, "t", Repository::parse("acme/models").unwrap()).is_ok());
         statuses.set().await;
-        assert_eq!(statuses.queue().waiting.len(), MAX_WAITING);
+        assert_eq!(waiting().len(), MAX_WAITING);
         assert!(!statuses.queue().said.is_empty());
     }
 }
