@@ -75,8 +75,7 @@ impl Drop for Receiver {
 async fn serve(mut client: TcpStream, shared: &Mutex<Shared>) -> Option<()> {
     loop {
         let request = Message::read(&mut client).await?;
-        let headers =
-            request.headers().map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+        let headers = request.headers().map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
         let body = String::from_utf8_lossy(&request.body).into_owned();
         let answer = {
             let mut shared = shared.lock().expect("the requests");

@@ -1,6 +1,7 @@
 //! The tables that a verb works on: those of a data directory, or another DynamoDB's.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -61,14 +62,15 @@ impl Arguments {
 impl Tables {
     pub(crate) async fn open(arguments: &Arguments) -> Result<Self, Failure> {
         let mut template = Template::load(&LocalValues::default())?;
-        // Of what follows streams only the history is kept here: a verb syncs when it is told to.
-        template.functions.retain(|function| function.artifact == "events");
+        // Of what follows streams only the history is kept here: a verb syncs when it is told to, and notices wait for
+        // whoever knows where they go.
+        template.functions.retain(|function| function.name == "record-history");
         let dynamodb = arguments.dynamodb().await?;
         let store = dynamodb.store(&template).await?;
         // Another process that has the tables open follows their streams already.
         let pump = if dynamodb.is_owner() {
-            let hosts =
-                Hosts::new(vec![std::sync::Arc::new(Hosted::new(App::new(store.clone()), roster_events::FUNCTIONS))]);
+            let events = App::new(&template.env_for("events")?, store.clone())?;
+            let hosts = Hosts::new(vec![Arc::new(Hosted::new(events, roster_events::FUNCTIONS))]);
             let checkpoints = arguments.checkpoints();
             Some(Pump::start(&template, &hosts, &store, dynamodb.endpoint(), checkpoints.as_deref()).await?)
         } else {

@@ -6,18 +6,12 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use roster_git::{GitError, Location, Repository};
+use roster_git_server::{Rule, Server, git_command};
 use roster_sync::{Options, Reconciler, Repo, RunReport, State, SyncError};
 use roster_tests::repository::{TestRepository, model};
 use roster_tests::tables::{TestTables, reconciler};
 use serde_json::json;
 use tempfile::TempDir;
-
-use support::git_in;
-use support::server::{Rule, Server};
-
-#[path = "../../../shared/git/tests/git/support/mod.rs"]
-#[expect(dead_code, reason = "only the server is needed here")]
-mod support;
 
 /// Tables that follow a repository's `main`.
 struct Following {
@@ -257,4 +251,9 @@ async fn a_clone_that_is_lost_or_spoilt() {
     served.followed().await.fails(&told).await;
     served.followed().await.converges(&served.repository).await;
     following.tables.close().await;
+}
+
+fn git_in(directory: &Path, arguments: &[&str]) {
+    let output = git_command(directory).args(arguments).output().unwrap();
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
+use jiff::Timestamp;
 use roster_core::ModelId;
 use roster_core::record::HistoryEntry;
 use roster_events::{App, FUNCTIONS};
 use roster_http::function::{EventError, HandlerFuture, Host, Hosted};
 use roster_http::{Problem, Reply, Request};
 use roster_local::{DynamoDb, Hosts, LocalValues, Pump, Template};
+use roster_notice::Targets;
 use roster_store::Store;
 use roster_store::streams::{Checkpoint, Follower};
 use roster_tests::faults::Faults;
@@ -64,7 +66,7 @@ async fn any_order_of_deliveries_makes_the_same_history() {
     assert!(records.len() > 90, "{}", records.len());
     let doubled: Vec<&Value> = records.iter().chain(&records).collect();
     let fresh = TestTables::embedded().await;
-    let host = Hosted::new(App::new(fresh.store.clone()), FUNCTIONS);
+    let host = Hosted::new(app(fresh.store.clone()), FUNCTIONS);
     host.event("record-history", json!({"Records": doubled})).unwrap().await.unwrap();
     assert_eq!(history(&fresh.store).await, expected, "all of it twice in one batch");
     fresh.close().await;
@@ -72,7 +74,7 @@ async fn any_order_of_deliveries_makes_the_same_history() {
         let mut rng = Rng::with_seed(seed);
         let fresh = TestTables::embedded().await;
         let proxy = Proxy::start(fresh.endpoint(), Faults::random(seed, 300)).await;
-        let host = Hosted::new(App::new(fresh.store_at(&proxy.url)), FUNCTIONS);
+        let host = Hosted::new(app(fresh.store_at(&proxy.url)), FUNCTIONS);
         let mut pending: Vec<Value> = records.iter().chain(&records).cloned().collect();
         let (mut deliveries, mut failed) = (0, 0);
         while !pending.is_empty() {
@@ -139,7 +141,7 @@ async fn the_pump_makes_the_same_history_of_unruly_deliveries() {
     // The same records once more: into a history of their own, from the same stream.
     let other = DynamoDb::memory().unwrap();
     let store = other.store(&template).await.unwrap();
-    let functions = Hosted::new(App::new(store.clone()), FUNCTIONS);
+    let functions = Hosted::new(app(store.clone()), FUNCTIONS);
     let unruly = Arc::new(Unruly { functions, rng: Mutex::new(Rng::with_seed(7)), calls: AtomicU64::new(0) });
     let hosts = Hosts::new(vec![unruly.clone() as Arc<dyn Host>]);
     let pump = Pump::start(&template, &hosts, &tables.store, tables.endpoint(), None).await.unwrap();
@@ -151,4 +153,8 @@ async fn the_pump_makes_the_same_history_of_unruly_deliveries() {
     pump.shutdown().await;
     other.shutdown().await;
     tables.close().await;
+}
+
+fn app(store: Store) -> Arc<App> {
+    App::with(store, Targets::default(), Arc::new(Timestamp::now))
 }
