@@ -20,7 +20,7 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     let records = app.store.records(&page.ids).await?;
     let entries = page.ids.iter().filter_map(|id| {
         let mut entry = entry(&page.snapshot, page.view(id.as_str())?, request.now);
-        // A model that a passed sunset hid has no record of it, and one that is back since has none any more.
+        // A sunset hides a model at once and is in its record a moment later; who is back since has none any more.
         let archived = records.get(id).and_then(|record| record.archived.as_ref());
         entry["archived"] = archived.map_or(Value::Null, |archived| json!(archived));
         entry["isRemoved"] = page.snapshot.tombstone(id.as_str()).is_some().into();
