@@ -344,6 +344,7 @@ async fn two_workers_that_race() {
 }
 
 /// Walks the real history, commit by commit, while one call in a hundred fails.
+#[expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 async fn replay(count: usize, seed: u64) {
     let Some((repository, commits)) = TestRepository::of_real_history() else { return };
     let count = count.min(commits.len());
