@@ -30,6 +30,7 @@ impl TestRepository {
     /// The real history in `shared/data` beside the house, with the first-parent commits of its branch, oldest first;
     /// `None` where it is not.
     #[must_use]
+    #[expect(clippy::print_stdout, reason = "whoever runs the tests shall know what was not run")]
     pub fn of_real_history() -> Option<(Self, Vec<String>)> {
         let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/models-dev-history.bundle");
         if !bundle.exists() {
