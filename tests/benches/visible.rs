@@ -105,7 +105,7 @@ fn push(forge: &TestForge, number: u64, bytes: usize) -> String {
     let file = |number| format!(r#""catalog/models/p{}/m{number:05}.json","#, number % 10);
     let files: String = (0..(bytes - start.len() - end.len()) / file(0).len()).map(|at| file(at % 10_000)).collect();
     let text = format!("{start}{files}{end}");
-    format!("{text:<bytes$}")
+    text.clone() + &" ".repeat(bytes - text.len())
 }
 
 /// How long deliveries of a size are answered in, as who asks sees it: sending the body is in it.
