@@ -6,6 +6,7 @@ use clap::Args;
 use jiff::Timestamp;
 use roster_events::App;
 use roster_git::{Location, Repository};
+use roster_http::Env;
 use roster_http::function::Hosted;
 use roster_local::{DataDir, DynamoDb, Hosts, LocalValues, Pump, Template};
 use roster_store::Store;
@@ -62,13 +63,13 @@ impl Tables {
     pub(crate) async fn open(arguments: &Arguments) -> Result<Self, Failure> {
         let mut template = Template::load(&LocalValues::default())?;
         // Of what follows streams only the history is kept here: a verb syncs when it is told to.
-        template.functions.retain(|function| function.artifact == "events");
+        template.functions.retain(|function| function.name == "record-history");
         let dynamodb = arguments.dynamodb().await?;
         let store = dynamodb.store(&template).await?;
         // Another process that has the tables open follows their streams already.
         let pump = if dynamodb.is_owner() {
-            let hosts =
-                Hosts::new(vec![std::sync::Arc::new(Hosted::new(App::new(store.clone()), roster_events::FUNCTIONS))]);
+            let events = Hosted::new(App::new(&Env::default(), store.clone())?, roster_events::FUNCTIONS);
+            let hosts = Hosts::new(vec![std::sync::Arc::new(events)]);
             let checkpoints = arguments.checkpoints();
             Some(Pump::start(&template, &hosts, &store, dynamodb.endpoint(), checkpoints.as_deref()).await?)
         } else {
