@@ -166,7 +166,7 @@ fn price_moves(old: &Record, new: &Record) -> Vec<Value> {
 
 /// By how many percent a price moved, to two places; none from or to what is unknown, and from what was free.
 fn percent(old: Option<&Value>, new: Option<&Value>) -> Option<Number> {
-    let number = |value: Option<&Value>| value?.as_number()?.as_str().parse::<Exact>().ok().map(|exact| exact.amount());
+    let number = |value: Option<&Value>| value?.as_number()?.as_str().parse::<Exact>().ok().map(Exact::amount);
     let (old, new) = (number(old)?, number(new)?);
     let share = new.checked_sub(old)?.checked_mul(Decimal::ONE_HUNDRED)?.checked_div(old)?;
     let rounded = share.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero).normalize();

@@ -273,9 +273,9 @@ async fn play(turns: &[Turn]) {
                 let file = &files[usize::from(*slot)];
                 let id = file["id"].as_str().unwrap();
                 if repository.model_path(id).exists() {
-                    repository.remove(id)
+                    repository.remove(id);
                 } else {
-                    repository.put(file)
+                    repository.put(file);
                 }
                 commits = true;
             }
