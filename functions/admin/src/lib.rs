@@ -14,6 +14,7 @@ mod list_legacy;
 mod listing;
 mod mark_legacy;
 mod model_history;
+mod model_prices;
 mod record;
 mod report_audit;
 mod timeline;
@@ -92,6 +93,7 @@ pub static FUNCTIONS: &[Function<App>] = &[
     admins("list-archived", |app, request| Box::pin(list_archived::handle(app, request))),
     admins("duplicate-model", |app, request| Box::pin(duplicate_model::handle(app, request))),
     admins("model-history", |app, request| Box::pin(model_history::handle(app, request))),
+    admins("model-prices", |app, request| Box::pin(model_prices::handle(app, request))),
     admins("list-audit", |app, request| Box::pin(list_audit::handle(app, request))),
     admins("report-audit", |app, request| Box::pin(report_audit::handle(app, request))),
     admins("export-audit", |app, request| Box::pin(export_audit::handle(app, request))),

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::meta::Meta;
 use crate::model::Model;
-use crate::price::{Price, Prices};
+use crate::price::{Price, Prices, ScheduledPrice};
 
 /// A model's place in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,20 +40,28 @@ pub struct PricesAt<'m> {
     pub prices: Option<&'m Prices>,
 }
 
+impl<'m> PricesAt<'m> {
+    /// These prices, with every scheduled change that has begun at `now`.
+    #[must_use]
+    pub fn with_schedule(mut self, schedule: &'m [ScheduledPrice], now: Timestamp) -> Self {
+        for scheduled in schedule.iter().filter(|scheduled| scheduled.from <= now) {
+            self.input = scheduled.input_cost_per_million_tokens.or(self.input);
+            self.output = scheduled.output_cost_per_million_tokens.or(self.output);
+            self.prices = scheduled.prices.as_ref().or(self.prices);
+        }
+        self
+    }
+}
+
 /// The prices at `now`: those of the file, with every scheduled change that has begun.
 #[must_use]
 pub fn prices_at(meta: &Meta, now: Timestamp) -> PricesAt<'_> {
-    let mut at = PricesAt {
+    let written = PricesAt {
         input: meta.input_cost_per_million_tokens,
         output: meta.output_cost_per_million_tokens,
         prices: meta.prices.as_ref(),
     };
-    for scheduled in meta.price_schedule.iter().filter(|scheduled| scheduled.from <= now) {
-        at.input = scheduled.input_cost_per_million_tokens.or(at.input);
-        at.output = scheduled.output_cost_per_million_tokens.or(at.output);
-        at.prices = scheduled.prices.as_ref().or(at.prices);
-    }
-    at
+    written.with_schedule(&meta.price_schedule, now)
 }
 
 /// The next instant after `now` at which time alone changes what clients see of a model.

@@ -46,6 +46,16 @@ impl Store {
         let items = self.last_items(&self.tables.history, &pk(id), before, limit).await?;
         items.iter().map(read_entry).collect()
     }
+
+    /// A model's whole history, oldest first; `None` when it has more than `most` entries.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer or an entry cannot be read.
+    pub async fn whole_history(&self, id: &ModelId, most: usize) -> Result<Option<Vec<HistoryEntry>>, StoreError> {
+        let mut entries = self.history(id, None, most + 1).await?;
+        entries.reverse();
+        Ok((entries.len() <= most).then_some(entries))
+    }
 }
 
 fn to_item(entry: &HistoryEntry) -> Result<Item, StoreError> {
