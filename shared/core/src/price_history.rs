@@ -4,7 +4,7 @@ use std::cmp::max;
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::json;
 
 use crate::diff;
 use crate::lifecycle::PricesAt;
@@ -76,7 +76,7 @@ struct Meta {
 /// # Errors
 /// [`BrokenHistory`] when an entry does not follow from those before.
 pub fn intervals(history: &[HistoryEntry]) -> Result<Vec<Interval<'_>>, BrokenHistory> {
-    let mut spec = Value::Object(serde_json::Map::new());
+    let mut spec = json!({"tombstone": false});
     let mut found: Vec<Interval<'_>> = Vec::new();
     let mut earliest = Timestamp::MIN;
     for (at, entry) in history.iter().enumerate() {
@@ -180,7 +180,6 @@ mod tests {
     use crate::model::tests::model;
     use crate::record::{Origin, Record};
     use proptest::prelude::*;
-    use serde_json::json;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()

@@ -2,6 +2,7 @@
 //! ever visible on the way.
 
 use jiff::{SignedDuration, Timestamp};
+use roster_core::tree::Root;
 use roster_sync::{Options, State};
 use roster_tests::proxy::{Death, DyingProxy};
 use roster_tests::repository::{TestRepository, model};
@@ -40,6 +41,7 @@ async fn die_at_every_write(count: u32, death: Death) -> i64 {
     let undisturbed = TestTables::embedded().await;
     let (before, _) = to_start(&undisturbed, &repository).await;
     let (after, _) = undisturbed.sync(&repository).await;
+    let appearances = appearances(&undisturbed).await;
     undisturbed.close().await;
     assert_ne!(before, after.digest);
     for writes in 0.. {
@@ -62,6 +64,7 @@ async fn die_at_every_write(count: u32, death: Death) -> i64 {
         assert!(run.state.is_success());
         assert_eq!(run.digest, after.digest, "killed at write {writes}");
         assert_eq!(tables.digest().await, after.digest);
+        assert_eq!(self::appearances(&tables).await, appearances, "killed at write {writes}");
         tables.check_history().await;
         let again = resumed.run(&Options { guard: false, ..Options::follow("main") }, |_, _, _| {}).await.unwrap();
         assert_eq!((again.state, again.consumed.write), (State::Unchanged, 0.0), "killed at write {writes}");
@@ -71,6 +74,11 @@ async fn die_at_every_write(count: u32, death: Death) -> i64 {
         }
     }
     unreachable!("the loop ends when a sync gets through")
+}
+
+/// When each model first appeared: known of all of them.
+async fn appearances(tables: &TestTables) -> Root {
+    tables.store.head(true).await.unwrap().unwrap().roots.appearances
 }
 
 async fn to_start(tables: &TestTables, repository: &TestRepository) -> (String, u64) {
