@@ -4,15 +4,13 @@ use http::StatusCode;
 use jiff::Timestamp;
 use roster_core::price_history::{self, Interval};
 use roster_http::{Problem, Query, Reply, Request};
-use roster_store::StoreError;
+use roster_store::history::{self, MAX_REPLAYED};
 use serde_json::{Value, json};
 
 use crate::{App, timeline, write};
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
-/// The longest history that is replayed, in changes of the model.
-const MAX_CHANGES: usize = 5_000;
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     let mut query = Query::of(&request);
@@ -21,17 +19,14 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
         query.one("cursor", |text| text.parse().map_err(|_| format!("\"{text}\" is no cursor of this listing")));
     query.finish()?;
     let id = write::model_id(&request)?;
-    let history = app.store.whole_history(&id, MAX_CHANGES).await?;
-    let history = history.ok_or_else(|| {
-        timeline::too_much(format!("model {id} changed more than {MAX_CHANGES} times: read its history instead"))
+    let changes = app.store.whole_history(&id).await?;
+    let changes = changes.ok_or_else(|| {
+        timeline::too_much(format!("model {id} changed more than {MAX_REPLAYED} times: read its history instead"))
     })?;
-    if history.is_empty() && app.store.records([&id]).await?.is_empty() {
+    if changes.is_empty() && app.store.records([&id]).await?.is_empty() {
         return Err(write::absent(app, &id, request.now).await);
     }
-    let intervals = price_history::intervals(&history).map_err(|error| {
-        // An entry may be on its way still.
-        Problem::from(StoreError::Corrupt { key: format!("model#{id}"), message: error.to_string() })
-    })?;
+    let intervals = history::prices_of(&id, &changes)?;
     let (shown, next) = price_history::page(intervals, before, limit);
     let data = json!({"intervals": shown.iter().map(told).collect::<Vec<_>>(), "nextCursor": next});
     Ok(Reply::success(StatusCode::OK, &format!("prices of model {id}, newest first"), data))

@@ -124,13 +124,12 @@ const OUTPUTS: &[(Capability, &str)] = &[
 /// The modalities that follow from capabilities; text for models that do text, and for those of which nothing else
 /// is known.
 fn names(capabilities: &[Capability], of: &[(Capability, &'static str)]) -> Vec<&'static str> {
-    let others = of.iter().filter(|(capability, _)| capabilities.contains(capability)).map(|(_, name)| *name);
     let mut names: Vec<&str> = Vec::new();
-    others.for_each(|name| {
-        if !names.contains(&name) {
-            names.push(name)
+    for (_, name) in of.iter().filter(|(capability, _)| capabilities.contains(capability)) {
+        if !names.contains(name) {
+            names.push(name);
         }
-    });
+    }
     if capabilities.contains(&Capability::Text) || names.is_empty() {
         names.insert(0, "text");
     }

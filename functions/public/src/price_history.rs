@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use roster_core::price::Prices;
 use roster_core::price_history::{self, Interval};
 use roster_http::{ETag, Problem, Query, Reply, Request};
-use roster_store::StoreError;
+use roster_store::history::{self, MAX_REPLAYED};
 use serde_json::{Value, json};
 
 use crate::App;
@@ -14,8 +14,6 @@ use crate::lookup;
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
-/// The longest history that is replayed, in changes of the model.
-const MAX_CHANGES: usize = 5_000;
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     let mut query = Query::of(&request);
@@ -27,8 +25,8 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     let headers = source_headers(reading.source);
     let found = lookup::find(&reading.snapshot, request.path_parameter("id"), &request.caller);
     let id = &found.map_err(|problem| problem.with_headers(headers.clone()))?.id;
-    let history = app.store.whole_history(id, MAX_CHANGES).await?.ok_or_else(|| too_much(id.as_str()))?;
-    let seq = history.len().to_string();
+    let changes = app.store.whole_history(id).await?.ok_or_else(|| too_much(id.as_str()))?;
+    let seq = changes.len().to_string();
     let etag = ETag::of([
         "prices",
         id.as_str(),
@@ -39,15 +37,12 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     if let Some(reply) = etag.not_modified(&request) {
         return Ok(reply.with_headers(headers));
     }
-    let intervals = price_history::intervals(&history).map_err(|error| {
-        // An entry may be on its way still.
-        Problem::from(StoreError::Corrupt { key: format!("model#{id}"), message: error.to_string() })
-    })?;
+    let intervals = history::prices_of(id, &changes)?;
     let (shown, next) = price_history::page(intervals, before, limit);
     let body = json!({
         "model_id": id,
         "intervals": shown.iter().map(public).collect::<Vec<_>>(),
-        "revision": history.last().map(|last| last.change.revision),
+        "revision": changes.last().map(|last| last.change.revision),
         "next_cursor": next,
     });
     Ok(Reply::json(StatusCode::OK, body.to_string()).with_etag(&etag).with_headers(headers))
@@ -95,7 +90,7 @@ fn renamed_key(key: &str) -> String {
 
 fn too_much(id: &str) -> Problem {
     let detail =
-        format!("model {id} changed more than {MAX_CHANGES} times: its prices cannot be replayed in one answer");
+        format!("model {id} changed more than {MAX_REPLAYED} times: its prices cannot be replayed in one answer");
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too-much", "Too much", detail).with("model_id", id)
 }
 
