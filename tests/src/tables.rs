@@ -100,7 +100,9 @@ impl TestTables {
         let live = records.iter().filter(|record| !record.tombstone).map(|record| &record.spec);
         let digest = catalogue::digest(live).expect("a digest");
         let head = self.store.head(true).await.expect("a head");
-        let published = head.map_or_else(|| catalogue::Roots::empty().digest(), |head| head.roots.digest());
+        let roots = head.map_or_else(catalogue::Roots::empty, |head| head.roots);
+        assert!(!roots.lacks_appearances(0), "it is not known of some model when it first appeared");
+        let published = roots.digest();
         assert_eq!(digest, published, "the models table does not hold what is published");
         digest
     }

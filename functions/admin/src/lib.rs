@@ -17,6 +17,7 @@ mod listing;
 mod mark_legacy;
 mod mode;
 mod model_history;
+mod model_prices;
 mod proposals;
 mod propose;
 mod record;
@@ -102,6 +103,7 @@ pub static FUNCTIONS: &[Function<App>] = &[
     admins("list-archived", |app, request| Box::pin(list_archived::handle(app, request))),
     admins("duplicate-model", |app, request| Box::pin(duplicate_model::handle(app, request))),
     admins("model-history", |app, request| Box::pin(model_history::handle(app, request))),
+    admins("model-prices", |app, request| Box::pin(model_prices::handle(app, request))),
     admins("list-audit", |app, request| Box::pin(list_audit::handle(app, request))),
     admins("report-audit", |app, request| Box::pin(report_audit::handle(app, request))),
     admins("list-warnings", |app, request| Box::pin(list_warnings::handle(app, request))),

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use roster_core::tier::Tier;
 use roster_http::fingerprint::fingerprint;
 use roster_http::{Caller, Cursor, ETag, Problem, Request};
+use roster_store::Appearances;
 use roster_store::reader::{Served, Snapshot, Source};
 
 use crate::App;
@@ -41,6 +42,11 @@ impl App {
     /// The newest catalogue.
     pub(crate) async fn catalogue(&self, now: Timestamp) -> Result<Served, Problem> {
         self.reader.current(now).await.map_err(Problem::from)
+    }
+
+    /// When the models of a catalogue first appeared.
+    pub(crate) async fn appearances(&self, snapshot: &Snapshot) -> Result<Arc<Appearances>, Problem> {
+        self.reader.appearances(snapshot).await.map_err(Problem::from)
     }
 
     /// The catalogue for a caller, by the newest policy: published, or as it was bundled at build.

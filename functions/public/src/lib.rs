@@ -1,11 +1,17 @@
 //! What clients call: the published catalogue, read only.
 
+mod anthropic_models;
 mod catalogue;
+mod foreign;
 mod get_model;
 mod health;
 mod list_models;
 mod lookup;
+mod openai_models;
+mod openrouter_models;
 mod page;
+mod price_history;
+mod quote_cost;
 mod resolve_model;
 mod selection;
 mod shadow;
@@ -17,8 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roster_http::env::EnvError;
-use roster_http::function::HandlerFuture;
-use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, Problem, Request};
+use roster_http::function::{HandlerFuture, HttpHandler};
+use roster_http::{Access, Admission, Dialect, Env, Function, Gate, Gatekeeper, Handler, Problem, Request};
 use roster_store::reader::Reader;
 use roster_store::{Bundled, Store, TableNames};
 
@@ -29,6 +35,7 @@ pub static SNAPSHOT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/snapshot.
 
 /// What the functions of this artifact share.
 pub struct App {
+    store: Store,
     reader: Reader,
     gate: Gate,
     shadow: shadow::Shadow,
@@ -55,8 +62,8 @@ impl App {
     ) -> Result<Arc<Self>, EnvError> {
         let max_staleness = Duration::from_millis(env.number("MAX_STALENESS_MS", 1000)?);
         let reader = Reader::new(store.clone(), max_staleness).with_bundle(Bundled::new(snapshot));
-        let gate = Gate::from_env(env)?.with_limits(env, store)?;
-        Ok(Arc::new(Self { reader, gate, shadow: shadow::Shadow::default() }))
+        let gate = Gate::from_env(env)?.with_limits(env, store.clone())?;
+        Ok(Arc::new(Self { store, reader, gate, shadow: shadow::Shadow::default() }))
     }
 
     /// An app on AWS, with the tables that the environment names and the snapshot that was bundled at build.
@@ -78,6 +85,10 @@ impl Gatekeeper for App {
     }
 }
 
+const fn foreign(name: &'static str, dialect: &'static Dialect, handler: HttpHandler<App>) -> Function<App> {
+    Function { name, handler: Handler::Foreign(Access::Everyone, dialect, handler) }
+}
+
 /// The functions of this artifact.
 pub static FUNCTIONS: &[Function<App>] = &[
     Function {
@@ -92,6 +103,21 @@ pub static FUNCTIONS: &[Function<App>] = &[
         name: "resolve-model",
         handler: Handler::Http(Access::Everyone, |app, request| Box::pin(resolve_model::handle(app, request))),
     },
+    Function {
+        name: "quote-cost",
+        handler: Handler::Http(Access::Everyone, |app, request| Box::pin(quote_cost::handle(app, request))),
+    },
+    Function {
+        name: "price-history",
+        handler: Handler::Http(Access::Everyone, |app, request| Box::pin(price_history::handle(app, request))),
+    },
+    foreign("openai-models", &openai_models::DIALECT, |app, request| Box::pin(openai_models::handle(app, request))),
+    foreign("anthropic-models", &anthropic_models::DIALECT, |app, request| {
+        Box::pin(anthropic_models::handle(app, request))
+    }),
+    foreign("openrouter-models", &openrouter_models::DIALECT, |app, request| {
+        Box::pin(openrouter_models::handle(app, request))
+    }),
     Function {
         name: "health",
         handler: Handler::Http(Access::Open, |app, request| Box::pin(health::handle(app, request))),

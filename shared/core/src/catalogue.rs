@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical;
@@ -19,6 +20,9 @@ pub struct Roots {
     pub tombstones: Root,
     /// Names and references, for the rules that look across models.
     pub index: Root,
+    /// When each model of the two first appeared, by id; what was published before this was kept has none of it.
+    #[serde(default = "tree::empty")]
+    pub appearances: Root,
 }
 
 impl Roots {
@@ -26,19 +30,26 @@ impl Roots {
     #[must_use]
     pub fn empty() -> Self {
         let root = tree::empty();
-        Self { models: root, tombstones: root, index: root }
+        Self { models: root, tombstones: root, index: root, appearances: root }
     }
 
     /// The trees, for loading and for keeping.
     #[must_use]
-    pub fn all(&self) -> [Root; 3] {
-        [self.models, self.tombstones, self.index]
+    pub fn all(&self) -> [Root; 4] {
+        [self.models, self.tombstones, self.index, self.appearances]
+    }
+
+    /// Whether it is not known of some model when it first appeared, once that of `more` is. An id that was once
+    /// there stays for good, so counting is enough.
+    #[must_use]
+    pub fn lacks_appearances(&self, more: usize) -> bool {
+        self.appearances.count + (more as u64) < self.models.count + self.tombstones.count
     }
 
     /// The digest: a name for exactly these specs, whatever the way that led to them.
     ///
     /// It is the Merkle root over the canonical JSON of every spec, by id. Tombstones, revisions
-    /// and timestamps are outside it.
+    /// and timestamps, first appearances among them, are outside it.
     #[must_use]
     pub fn digest(&self) -> String {
         self.models.id.to_string()
@@ -296,6 +307,7 @@ pub fn edit(nodes: &Nodes, roots: &Roots, changes: &BTreeMap<ModelId, Change<'_>
         models: apply(&roots.models, Shape::MODELS, &models),
         tombstones: apply(&roots.tombstones, Shape::MODELS, &tombstones),
         index: apply(&roots.index, Shape::INDEX, &index),
+        appearances: roots.appearances,
     };
     if missing.is_empty() {
         Ok(NextRoots { roots: next, fresh })
@@ -304,6 +316,33 @@ pub fn edit(nodes: &Nodes, roots: &Roots, changes: &BTreeMap<ModelId, Change<'_>
         missing.dedup();
         Err(Missing(missing).into())
     }
+}
+
+impl NextRoots {
+    /// Adds when these models first appeared.
+    ///
+    /// # Errors
+    /// [`Missing`] until every node on the way is loaded; nothing is added then.
+    pub fn note_appearances(&mut self, nodes: &Nodes, appeared: &BTreeMap<ModelId, Timestamp>) -> Result<(), Missing> {
+        let edits = appeared.iter().map(|(id, at)| (id.as_str().into(), Some(at.to_string().into()))).collect();
+        let edited = nodes.edit(&self.roots.appearances, Shape::INDEX, &edits)?;
+        self.roots.appearances = edited.root;
+        self.fresh.extend(edited.fresh);
+        Ok(())
+    }
+}
+
+/// Every id that the trees of models and tombstones have.
+///
+/// # Errors
+/// [`Missing`] with the nodes that are known to be needed and are not loaded.
+pub fn ids(nodes: &Nodes, roots: &Roots) -> Result<BTreeSet<Arc<str>>, Missing> {
+    let all = [&roots.models, &roots.tombstones].map(|root| nodes.with_prefix(root, ""));
+    let mut ids = BTreeSet::new();
+    for entries in all {
+        ids.extend(entries?.into_iter().map(|(id, _)| id));
+    }
+    Ok(ids)
 }
 
 /// Whether the index says the same of two states of a model in one file.
@@ -345,6 +384,29 @@ mod tests {
         assert_eq!(next.roots.digest(), digest(rest).unwrap());
         assert_eq!(next.roots.tombstones.count, 1);
         assert_eq!(next.roots.index.count, 300, "the id stays reserved");
+    }
+
+    #[test]
+    fn appearances_are_kept_apart_from_the_digest_and_from_edits() {
+        let model = model("m");
+        let change = Change::Present { model: &model, path: None, in_place: false };
+        let present = BTreeMap::from([(model.id.clone(), change)]);
+        let mut next = edit(&Nodes::default(), &Roots::empty(), &present).unwrap();
+        assert!(next.roots.lacks_appearances(0) && !next.roots.lacks_appearances(1));
+        let digest = next.roots.digest();
+        let appeared = BTreeMap::from([(model.id.clone(), Timestamp::UNIX_EPOCH)]);
+        next.note_appearances(&Nodes::default(), &appeared).unwrap();
+        assert_eq!((next.roots.digest(), next.roots.lacks_appearances(0)), (digest, false));
+        let mut nodes = Nodes::default();
+        next.fresh.into_iter().for_each(|(id, node)| nodes.insert(id, node));
+        assert_eq!(ids(&nodes, &next.roots).unwrap(), BTreeSet::from(["m".into()]));
+        let gone = BTreeMap::from([(model.id.clone(), Change::Tombstone(&model))]);
+        let gone = edit(&nodes, &next.roots, &gone).unwrap().roots;
+        assert_eq!((gone.appearances, gone.lacks_appearances(0)), (next.roots.appearances, false));
+        let mut old = serde_json::to_value(next.roots).unwrap();
+        old.as_object_mut().unwrap().remove("appearances");
+        let old: Roots = serde_json::from_value(old).unwrap();
+        assert!(old.lacks_appearances(0), "what an older version published can be read");
     }
 
     #[test]

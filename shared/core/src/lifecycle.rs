@@ -47,6 +47,19 @@ pub struct PricesAt<'m> {
     pub prices: Option<&'m Prices>,
 }
 
+impl<'m> PricesAt<'m> {
+    /// These prices, with every scheduled change that has begun.
+    #[must_use]
+    pub fn with_schedule(mut self, schedule: &'m [ScheduledPrice], has_begun: impl Fn(&ScheduledPrice) -> bool) -> Self {
+        for scheduled in schedule.iter().filter(|scheduled| has_begun(scheduled)) {
+            self.input = scheduled.input_cost_per_million_tokens.or(self.input);
+            self.output = scheduled.output_cost_per_million_tokens.or(self.output);
+            self.prices = scheduled.prices.as_ref().or(self.prices);
+        }
+        self
+    }
+}
+
 /// The prices at `now`: those of the file, with every scheduled change that has begun.
 #[must_use]
 pub fn prices_at(meta: &Meta, now: Timestamp) -> PricesAt<'_> {
@@ -67,17 +80,12 @@ pub fn price_changes(old: &PricesAt<'_>, new: &PricesAt<'_>) -> Vec<FieldChange>
 }
 
 fn prices_after(meta: &Meta, has_begun: impl Fn(&ScheduledPrice) -> bool) -> PricesAt<'_> {
-    let mut at = PricesAt {
+    let written = PricesAt {
         input: meta.input_cost_per_million_tokens,
         output: meta.output_cost_per_million_tokens,
         prices: meta.prices.as_ref(),
     };
-    for scheduled in meta.price_schedule.iter().filter(|scheduled| has_begun(scheduled)) {
-        at.input = scheduled.input_cost_per_million_tokens.or(at.input);
-        at.output = scheduled.output_cost_per_million_tokens.or(at.output);
-        at.prices = scheduled.prices.as_ref().or(at.prices);
-    }
-    at
+    written.with_schedule(&meta.price_schedule, has_begun)
 }
 
 /// The next instant after `now` at which time alone changes what clients see of a model.

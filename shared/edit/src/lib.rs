@@ -3,7 +3,7 @@
 //! The same rules as for a commit, in one transaction that holds only while no sync is at work and nothing moved
 //! since it was read; else it is read and judged again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -440,7 +440,11 @@ impl Editor {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let Publishing { previous, next, answer, event } = publishing;
-        let Some(next) = next else { return Ok(()) };
+        let Some(mut next) = next else { return Ok(()) };
+        if write.read_seq.is_none() {
+            let appeared = BTreeMap::from([(write.record.spec.id.clone(), write.record.created_at)]);
+            self.store.note_appearances(&mut next, &appeared, &mut known.nodes).await?;
+        }
         let manifest = Manifest {
             revision: previous.map_or(1, |previous| previous.revision + 1),
             commit: previous.and_then(|previous| previous.commit.clone()),

@@ -4,10 +4,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
 use crate::gate::{Access, Admission, Gatekeeper};
-use crate::problem::Problem;
+use crate::problem::{ErrorBody, Problem};
 use crate::reply::Reply;
 use crate::request::Request;
 
@@ -29,8 +31,29 @@ pub struct Function<App: 'static> {
 pub enum Handler<App: 'static> {
     /// A request through the gateway, once its caller is known to be one of these.
     Http(Access, HttpHandler<App>),
+    /// The same for clients that were made for another API, in its ways.
+    Foreign(Access, &'static Dialect, HttpHandler<App>),
     /// Any other event: a schedule's, a stream's, or a direct call.
     Event(for<'a> fn(&'a App, Value) -> HandlerFuture<'a, Result<Value, EventError>>),
+}
+
+/// The ways of another API.
+pub struct Dialect {
+    /// The header that brings a token where `Authorization` does not.
+    pub token_header: Option<&'static str>,
+    /// How it tells an error.
+    pub error: ErrorBody,
+}
+
+impl Dialect {
+    /// The headers of a request as the gate reads them.
+    fn translate(&self, headers: &mut HeaderMap) {
+        let Some(token) = self.token_header.and_then(|name| headers.get(name)) else { return };
+        let bearer = [b"Bearer ", token.as_bytes()].concat();
+        if let (false, Ok(bearer)) = (headers.contains_key(AUTHORIZATION), HeaderValue::from_bytes(&bearer)) {
+            headers.insert(AUTHORIZATION, bearer);
+        }
+    }
 }
 
 /// An event that failed: logged, and handed back to Lambda's retries.
@@ -74,6 +97,12 @@ impl<App: Gatekeeper> Host for Hosted<App> {
     fn http(&self, name: &str, request: Request) -> Option<HandlerFuture<'_, Result<Reply, Problem>>> {
         match self.find(name)? {
             Handler::Http(access, handler) => Some(Box::pin(guarded(&*self.app, *access, *handler, request))),
+            Handler::Foreign(access, dialect, handler) => Some(Box::pin(async move {
+                let mut request = request;
+                dialect.translate(&mut request.headers);
+                let outcome = guarded(&*self.app, *access, *handler, request).await;
+                outcome.map_err(|problem| problem.told_as(dialect.error))
+            })),
             Handler::Event(_) => None,
         }
     }
@@ -81,7 +110,7 @@ impl<App: Gatekeeper> Host for Hosted<App> {
     fn event(&self, name: &str, event: Value) -> Option<HandlerFuture<'_, Result<Value, EventError>>> {
         match self.find(name)? {
             Handler::Event(handler) => Some(handler(&self.app, event)),
-            Handler::Http(..) => None,
+            Handler::Http(..) | Handler::Foreign(..) => None,
         }
     }
 }

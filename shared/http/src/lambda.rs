@@ -46,7 +46,7 @@ pub async fn run<App: Gatekeeper + 'static>(
     let function = functions.iter().find(|function| function.name == name);
     match function.map(|function| &function.handler) {
         None => Err(EnvError::Invalid { name: "_HANDLER", expected: "a function of this artifact" }.into()),
-        Some(Handler::Http(..)) => {
+        Some(Handler::Http(..) | Handler::Foreign(..)) => {
             let (host, cors) = (&Hosted::new(app, functions), &Cors::from_env(env));
             let serve =
                 async |event| Ok::<_, Error>(answer(host, name, request_of(event, Timestamp::now()), cors).await);

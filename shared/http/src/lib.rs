@@ -32,7 +32,7 @@ pub use cors::Cors;
 pub use cursor::Cursor;
 pub use env::Env;
 pub use etag::ETag;
-pub use function::{Function, Handler, Host, Hosted};
+pub use function::{Dialect, Function, Handler, Host, Hosted};
 pub use gate::{Access, Admission, Gate, Gatekeeper};
 pub use problem::Problem;
 pub use query::Query;

@@ -12,6 +12,9 @@ use crate::reply::Reply;
 #[derive(Clone, Debug)]
 pub struct Problem(Box<Parts>);
 
+/// An error as another API tells it, made of the problem's own members.
+pub type ErrorBody = fn(StatusCode, &Value) -> Value;
+
 #[derive(Clone, Debug)]
 struct Parts {
     status: StatusCode,
@@ -20,6 +23,7 @@ struct Parts {
     detail: String,
     extensions: Map<String, Value>,
     headers: HeaderMap,
+    told_as: Option<ErrorBody>,
 }
 
 impl Problem {
@@ -27,7 +31,7 @@ impl Problem {
     #[must_use]
     pub fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         let (extensions, headers) = (Map::new(), HeaderMap::new());
-        Self(Box::new(Parts { status, kind, title, detail: detail.into(), extensions, headers }))
+        Self(Box::new(Parts { status, kind, title, detail: detail.into(), extensions, headers, told_as: None }))
     }
 
     /// 400: a parameter of the request cannot be used.
@@ -102,16 +106,23 @@ impl Problem {
         self
     }
 
+    /// The problem for clients of another API.
+    #[must_use]
+    pub fn told_as(mut self, body: ErrorBody) -> Self {
+        self.0.told_as = Some(body);
+        self
+    }
+
     /// The status it is answered with.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.0.status
     }
 
-    /// The problem as `application/problem+json`.
+    /// The problem as `application/problem+json`, or as another API tells it.
     #[must_use]
     pub fn into_reply(self, request_id: &str) -> Reply {
-        let Parts { status, kind, title, detail, extensions, headers } = *self.0;
+        let Parts { status, kind, title, detail, extensions, headers, told_as } = *self.0;
         let mut body = json!({
             "type": format!("urn:roster:problem:{}", kind),
             "title": title,
@@ -122,10 +133,14 @@ impl Problem {
         if let Value::Object(members) = &mut body {
             members.extend(extensions);
         }
+        let (body, content_type) = match told_as {
+            None => (body, "application/problem+json"),
+            Some(told_as) => (told_as(status, &body), "application/json"),
+        };
         let mut reply = Reply::json(status, Bytes::from(body.to_string()));
         reply.headers = headers;
         reply
-            .with_header(http::header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))
+            .with_header(http::header::CONTENT_TYPE, HeaderValue::from_static(content_type))
             // A cache may keep a 404 or a 410 on its own guess.
             .with_header(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
     }

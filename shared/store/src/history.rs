@@ -6,6 +6,7 @@ use std::fmt::Display;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use roster_core::audit::{AuditEntry, AuditEvent};
+use roster_core::price_history::{self, BrokenHistory, Interval};
 use roster_core::record::HistoryEntry;
 use roster_core::{ModelId, canonical};
 use serde::Serialize;
@@ -22,6 +23,9 @@ const LARGE: usize = 32 * 1024;
 const EVENT: &str = "event#";
 /// No entry decompresses to more: it holds two states of a file of at most 256 KiB.
 const MAX_ENTRY: usize = 4 * 1024 * 1024;
+
+/// The longest history that is replayed for an answer, in entries.
+pub const MAX_REPLAYED: usize = 5_000;
 
 impl Store {
     /// Writes entries. An entry follows from its change alone, so writing it again changes nothing.
@@ -49,6 +53,25 @@ impl Store {
         let items = self.last_items(&self.tables.history, &pk(id), before, limit).await?;
         items.iter().map(read_entry).collect()
     }
+
+    /// A model's whole history, oldest first; `None` when it has more than [`MAX_REPLAYED`] entries.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer or an entry cannot be read.
+    pub async fn whole_history(&self, id: &ModelId) -> Result<Option<Vec<HistoryEntry>>, StoreError> {
+        let mut entries = self.history(id, None, MAX_REPLAYED + 1).await?;
+        entries.reverse();
+        Ok((entries.len() <= MAX_REPLAYED).then_some(entries))
+    }
+}
+
+/// The prices that a model's whole history tells of.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when it cannot be replayed. It may be that an entry is on its way still.
+pub fn prices_of<'h>(id: &ModelId, history: &'h [HistoryEntry]) -> Result<Vec<Interval<'h>>, StoreError> {
+    let corrupt = |error: BrokenHistory| StoreError::Corrupt { key: pk(id), message: error.to_string() };
+    price_history::intervals(history).map_err(corrupt)
 }
 
 fn to_item(entry: &HistoryEntry) -> Result<Item, StoreError> {

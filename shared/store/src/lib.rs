@@ -3,6 +3,7 @@
 //! Every call reports what it consumed to the store's [`Meter`], retries what DynamoDB leaves
 //! unprocessed, and answers a broken condition with [`StoreError::Conflict`].
 
+pub mod appearances;
 pub mod approvals;
 pub mod audit;
 mod batch;
@@ -30,6 +31,7 @@ pub mod streams;
 #[cfg(feature = "local")]
 pub mod tables;
 
+pub use appearances::Appearances;
 pub use approvals::{Approval, ManualHold};
 pub use audit::{AuditPage, AuditRange, Order, Position};
 pub use bundled::Bundled;

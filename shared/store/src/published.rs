@@ -3,14 +3,14 @@
 //! `head` names the newest revision; every revision keeps its manifest; chunks are immutable,
 //! compressed and addressed by their content.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use jiff::Timestamp;
-use roster_core::Policy;
-use roster_core::catalogue::Roots;
-use roster_core::tree::{Node, NodeId, Nodes};
+use roster_core::catalogue::{NextRoots, Roots};
+use roster_core::tree::{Missing, Node, NodeId, Nodes, Root};
+use roster_core::{ModelId, Policy};
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Store, StoreError, call};
@@ -102,6 +102,47 @@ impl Store {
         for (id, content) in self.chunks(ids).await? {
             let node = Node::decode(&content).map_err(|error| corrupt(id, error.to_string()))?;
             nodes.insert(id, Arc::new(node));
+        }
+        Ok(())
+    }
+
+    /// Loads a whole tree level by level, each in as few calls as there are batches.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer, or a node is absent or cannot be read.
+    pub async fn load_tree(&self, root: &Root, nodes: &mut Nodes) -> Result<(), StoreError> {
+        let mut level = vec![root.id];
+        while !level.is_empty() {
+            let missing: Vec<NodeId> = level.iter().copied().filter(|id| !nodes.contains(id)).collect();
+            self.load_nodes(&missing, nodes).await?;
+            level = level
+                .into_iter()
+                .filter_map(|id| nodes.get(id).ok())
+                .filter_map(|node| match node.as_ref() {
+                    Node::Inner(children) => Some(children.iter().map(|child| child.id)),
+                    Node::Leaf(_) => None,
+                })
+                .flatten()
+                .collect();
+        }
+        Ok(())
+    }
+
+    /// Adds to the next trees when these models first appeared, loading what that takes.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer, or a node is absent or cannot be read.
+    pub async fn note_appearances(
+        &self,
+        next: &mut NextRoots,
+        appeared: &BTreeMap<ModelId, Timestamp>,
+        nodes: &mut Nodes,
+    ) -> Result<(), StoreError> {
+        if appeared.is_empty() {
+            return Ok(());
+        }
+        while let Err(Missing(ids)) = next.note_appearances(nodes, appeared) {
+            self.load_nodes(&ids, nodes).await?;
         }
         Ok(())
     }

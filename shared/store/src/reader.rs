@@ -21,9 +21,10 @@ use roster_core::catalogue::{Published, Roots};
 use roster_core::lifecycle::{self, Stage};
 use roster_core::tree::{Missing, Node, NodeId, Nodes, Root};
 use roster_core::view::View;
-use roster_core::{ModelId, Policy};
+use roster_core::{Model, ModelId, Policy};
 use tokio::sync::Mutex;
 
+use crate::appearances::{Appearances, Appeared};
 use crate::bundled::Bundled;
 use crate::client::{Store, StoreError, call};
 use crate::published::Manifest;
@@ -47,6 +48,7 @@ pub struct Reader {
     /// Whoever loads, loads alone; the others wait for what it brings.
     loader: Mutex<Loader>,
     bundled: Option<Bundled>,
+    appeared: Mutex<Appeared>,
 }
 
 #[derive(Clone, Debug)]
@@ -103,6 +105,8 @@ pub struct Snapshot {
 #[derive(Debug)]
 struct Leaf {
     views: Box<[View]>,
+    /// What the views were made of, entry by entry.
+    node: Arc<Node>,
     /// The last and the next instant at which time alone changes a model of it.
     last_change: Timestamp,
     next_change: Option<Timestamp>,
@@ -127,6 +131,7 @@ impl Reader {
             latest: RwLock::default(),
             loader: Mutex::default(),
             bundled: None,
+            appeared: Mutex::default(),
         }
     }
 
@@ -208,6 +213,15 @@ impl Reader {
         }
     }
 
+    /// When the models of a snapshot first appeared. It is loaded when it is first asked for, for most readers never
+    /// ask; what changed since, is loaded later.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table is out of reach and nothing was loaded before.
+    pub async fn appearances(&self, snapshot: &Snapshot) -> Result<Arc<Appearances>, StoreError> {
+        self.appeared.lock().await.of(&self.store, &snapshot.roots.appearances).await
+    }
+
     fn latest(&self) -> Option<Checked> {
         self.latest.read().ok().and_then(|latest| latest.clone())
     }
@@ -258,7 +272,7 @@ impl Loader {
             None => Arc::new(store.policy(manifest.policy).await?),
         };
         for root in [manifest.roots.models, manifest.roots.tombstones] {
-            self.load_tree(store, &root).await?;
+            store.load_tree(&root, &mut self.nodes).await?;
         }
         let snapshot = self.snapshot(
             &Snapshot {
@@ -287,7 +301,7 @@ impl Loader {
             return Ok(snapshot);
         }
         for root in [snapshot.roots.models, snapshot.roots.tombstones] {
-            self.load_tree(store, &root).await?;
+            store.load_tree(&root, &mut self.nodes).await?;
         }
         let again = self.snapshot(&snapshot, now)?;
         self.recent.retain(|other| other.revision != again.revision);
@@ -308,25 +322,6 @@ impl Loader {
             self.recent.iter().flat_map(|snapshot| [snapshot.roots.models, snapshot.roots.tombstones]).collect();
         self.nodes.retain_reachable(&roots);
         self.leaves.retain(|id, _| self.nodes.contains(id));
-    }
-
-    /// Loads a tree level by level, each in as few calls as there are batches.
-    async fn load_tree(&mut self, store: &Store, root: &Root) -> Result<(), StoreError> {
-        let mut level = vec![root.id];
-        while !level.is_empty() {
-            let missing: Vec<NodeId> = level.iter().copied().filter(|id| !self.nodes.contains(id)).collect();
-            store.load_nodes(&missing, &mut self.nodes).await?;
-            level = level
-                .into_iter()
-                .filter_map(|id| self.nodes.get(id).ok())
-                .filter_map(|node| match node.as_ref() {
-                    Node::Inner(children) => Some(children.iter().map(|child| child.id)),
-                    Node::Leaf(_) => None,
-                })
-                .flatten()
-                .collect();
-        }
-        Ok(())
     }
 
     /// Renders the trees of a snapshot; leaves that are rendered already are shared.
@@ -372,7 +367,8 @@ impl Loader {
         let mut views = Vec::new();
         let mut next_change: Option<Timestamp> = None;
         let mut last_change = Timestamp::UNIX_EPOCH;
-        if let Node::Leaf(entries) = self.nodes.get(id).map_err(|Missing(ids)| not_loaded(&ids))?.as_ref() {
+        let node = self.nodes.get(id).map_err(|Missing(ids)| not_loaded(&ids))?.clone();
+        if let Node::Leaf(entries) = node.as_ref() {
             for (_, text) in entries {
                 let published: Published = serde_json::from_str(text).map_err(|error| corrupt(error.to_string()))?;
                 let spec = &published.spec;
@@ -381,7 +377,7 @@ impl Loader {
                 last_change = last_change.max(lifecycle::last_change(spec, now).unwrap_or(last_change));
             }
         }
-        let leaf = Arc::new(Leaf { views: views.into(), last_change, next_change, policy_id: of.policy_id });
+        let leaf = Arc::new(Leaf { views: views.into(), node, last_change, next_change, policy_id: of.policy_id });
         self.leaves.insert(id, leaf.clone());
         Ok(leaf)
     }
@@ -464,6 +460,15 @@ impl Snapshot {
     #[must_use]
     pub fn tombstone(&self, id: &str) -> Option<&View> {
         find(&self.tombstones, id)
+    }
+
+    /// All that is published of a live model, read anew each time: for what is asked of few models, or seldom.
+    #[must_use]
+    pub fn spec(&self, view: &View) -> Option<Model> {
+        let at = self.models.partition_point(|leaf| leaf.views.last().is_some_and(|last| last.id < view.id));
+        let Node::Leaf(entries) = self.models.get(at)?.node.as_ref() else { return None };
+        let found = entries.binary_search_by(|(id, _)| id.as_ref().cmp(view.id.as_str())).ok()?;
+        serde_json::from_str(&entries[found].1).ok().map(|published: Published| published.spec)
     }
 
     /// Models whose file is gone, by id.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use roster_core::audit::{AuditEvent, EventKind};
-use roster_core::catalogue::{EditError, NextRoots, Roots};
+use roster_core::catalogue::{self, EditError, NextRoots, Roots};
 use roster_core::guard::Hold;
 use roster_core::plan::{Operation, Plan, Step};
 use roster_core::propose::{self, Before, Blueprint, propose};
@@ -514,7 +514,7 @@ impl Reconciler {
         lease: &Lease,
         asked: &Asked,
         plan: &Plan,
-        next: NextRoots,
+        mut next: NextRoots,
         now: Timestamp,
     ) -> Result<State, SyncError> {
         let id = asked.commit.id;
@@ -537,15 +537,17 @@ impl Reconciler {
             }
             State::Unchanged
         } else {
+            let revision = session.revision() + 1;
+            let writes = self.writes(session, &plan.steps, asked, revision, now).await?;
+            note_appearances(session, &mut next, &writes).await?;
             let manifest = Manifest {
-                revision: session.revision() + 1,
+                revision,
                 commit: Some(id.to_string()),
                 roots: next.roots,
                 api_models: asked.api_models.saturating_sub(adopted(plan)),
                 policy: policy_id,
                 published_at: now,
             };
-            let writes = self.writes(session, &plan.steps, asked, manifest.revision, now).await?;
             session.store.put_chunks(&next.fresh, policy.content()).await?;
             let publication = Publication {
                 previous: session.head.as_ref(),
@@ -708,6 +710,30 @@ pub(crate) async fn judge(
 /// How many of these models the API owns.
 fn of_api<'r>(records: impl IntoIterator<Item = &'r Record>) -> u64 {
     records.into_iter().filter(|record| matches!(record.origin, Origin::Api(_))).count() as u64
+}
+
+/// Adds to the next trees when their new models first appeared. Where what is published lacks more, it is put right
+/// from all records: an older version published it, it was lost, or a run died between its records and the head.
+async fn note_appearances(
+    session: &mut Session,
+    next: &mut NextRoots,
+    writes: &[RecordWrite],
+) -> Result<(), SyncError> {
+    let new = writes.iter().filter(|write| write.read_seq.is_none()).map(|write| &write.record);
+    let appeared_at = |record: &Record| (record.spec.id.clone(), record.created_at);
+    let mut appeared: BTreeMap<ModelId, Timestamp> = new.map(appeared_at).collect();
+    let Session { store, nodes, .. } = session;
+    if next.roots.lacks_appearances(appeared.len()) {
+        let mut all = nodes.clone();
+        next.fresh.iter().for_each(|(id, node)| all.insert(*id, node.clone()));
+        for root in [next.roots.models, next.roots.tombstones] {
+            store.load_tree(&root, &mut all).await?;
+        }
+        let ids = catalogue::ids(&all, &next.roots).map_err(EditError::from)?;
+        let records = store.all_records().await?;
+        appeared.extend(records.iter().filter(|record| ids.contains(record.spec.id.as_str())).map(appeared_at));
+    }
+    Ok(store.note_appearances(next, &appeared, nodes).await?)
 }
 
 /// How many models of the API a plan makes the repository's.

@@ -307,6 +307,22 @@ async fn lists() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn prices() {
+    let stack = stack().await;
+    let change = json!({"inputCostPerMillionTokens": 1300, "prices": {"cacheRead": 130}, "reason": "the new list"});
+    assert_eq!(stack.admin("PATCH /admin/models/a%2Fone/meta", &change).await.status, 200);
+    stack.settle().await;
+    let mut calls = Transcript::new(&stack);
+    calls.call_as(&[], "GET /admin/models/a%2Fone/prices", &[], Value::Null).await;
+    calls.call("GET /admin/models/absent/prices", Value::Null).await;
+    calls.call("GET /admin/models/a%2Fone/prices?limit=0&cursor=x", Value::Null).await;
+    calls.call("GET /admin/models/a%2Fone/prices?limit=1", Value::Null).await;
+    calls.call("GET /admin/models/a%2Fone/prices", Value::Null).await;
+    insta::assert_snapshot!(calls.text());
+    stack.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn history_and_audit() {
     let stack = stack().await;
     stack.admin("POST /admin/models/a%2Fone/mark-legacy", &json!({"reason": "old"})).await;

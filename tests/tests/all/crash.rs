@@ -2,6 +2,7 @@
 //! ever visible on the way.
 
 use jiff::{SignedDuration, Timestamp};
+use roster_core::tree::Root;
 use roster_edit::Editor;
 use roster_sync::{Options, State};
 use roster_tests::edits;
@@ -53,6 +54,7 @@ async fn die_at_every_write(repository: &TestRepository, api: &[String], death: 
     let (undisturbed, before) = prepared().await;
     let (after, _) = undisturbed.sync(repository).await;
     let expected = (after.digest, api_models(&undisturbed).await, after.revision);
+    let appearances = appearances(&undisturbed).await;
     undisturbed.close().await;
     for writes in 0.. {
         let (tables, _) = prepared().await;
@@ -79,6 +81,10 @@ async fn die_at_every_write(repository: &TestRepository, api: &[String], death: 
         let found = (run.digest, api_models(&tables).await, run.revision);
         assert_eq!(found, expected, "killed at write {writes}");
         assert_eq!(tables.digest().await, expected.0);
+        // What the API makes appears at another time in each of these stories.
+        if api.is_empty() {
+            assert_eq!(self::appearances(&tables).await, appearances, "killed at write {writes}");
+        }
         tables.check_history().await;
         let again = resumed.run(&options, |_, _, _| {}).await.unwrap();
         assert_eq!((again.state, again.consumed.write), (State::Unchanged, 0.0), "killed at write {writes}");
@@ -88,6 +94,11 @@ async fn die_at_every_write(repository: &TestRepository, api: &[String], death: 
         }
     }
     unreachable!("the loop ends when a sync gets through")
+}
+
+/// When each model first appeared: known of all of them.
+async fn appearances(tables: &TestTables) -> Root {
+    tables.store.head(true).await.unwrap().unwrap().roots.appearances
 }
 
 async fn to_start(tables: &TestTables, repository: &TestRepository) -> (String, u64) {
