@@ -55,7 +55,7 @@ impl<'q> Listing<'q> {
         let snapshot = match &cursor {
             None => app.reader.current(request.now).await?.snapshot,
             Some(cursor) => {
-                let pinned = app.reader.at_revision(cursor.revision, request.now).await?;
+                let pinned = app.reader.at_revision(cursor.revision, cursor.at).await?;
                 pinned.ok_or_else(|| revision_expired(cursor.revision))?
             }
         };
@@ -73,7 +73,9 @@ impl<'q> Listing<'q> {
         let has_next = ids.len() > self.limit;
         ids.truncate(self.limit);
         let last = ids.last().filter(|_| has_next).map(ToString::to_string);
-        let next = last.map(|after| Cursor { revision: snapshot.revision, bundle: None, after }.encode(&view));
+        let next = last.map(|after| {
+            Cursor { revision: snapshot.revision, bundle: None, at: snapshot.epoch(), after }.encode(&view)
+        });
         Ok(Page { ids, total, next, snapshot })
     }
 }

@@ -1,6 +1,9 @@
 //! What clients call: the published catalogue, read only.
 
+mod bodies;
 mod catalogue;
+mod changes;
+mod facets;
 mod get_model;
 mod health;
 mod list_models;
@@ -32,6 +35,7 @@ pub struct App {
     reader: Reader,
     gate: Gate,
     shadow: shadow::Shadow,
+    bodies: bodies::Bodies,
 }
 
 impl App {
@@ -56,7 +60,8 @@ impl App {
         let max_staleness = Duration::from_millis(env.number("MAX_STALENESS_MS", 1000)?);
         let reader = Reader::new(store.clone(), max_staleness).with_bundle(Bundled::new(snapshot));
         let gate = Gate::from_env(env)?.with_limits(env, store)?;
-        Ok(Arc::new(Self { reader, gate, shadow: shadow::Shadow::default() }))
+        let (shadow, bodies) = (shadow::Shadow::default(), bodies::Bodies::default());
+        Ok(Arc::new(Self { reader, gate, shadow, bodies }))
     }
 
     /// An app on AWS, with the tables that the environment names and the snapshot that was bundled at build.

@@ -13,6 +13,7 @@ pub mod decimal;
 pub mod diff;
 pub mod document;
 pub mod file;
+pub mod finder;
 pub mod guard;
 pub mod lifecycle;
 pub mod meta;

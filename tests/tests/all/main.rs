@@ -11,6 +11,7 @@ mod house;
 mod interplay;
 mod invariants;
 mod limits;
+mod listing;
 mod operations;
 mod plan_hash;
 mod read_source;
