@@ -105,7 +105,10 @@ fn changes<'s>(
 ) -> Vec<(&'s str, Change<'s>)> {
     let mut changes = Vec::new();
     for id in now.ids_unlike(then) {
-        let of = |snapshot: &'s Snapshot| shown(snapshot, id.as_str()).filter(|view| selection.takes(view));
+        let counts = |snapshot: &Snapshot| selection.archived || snapshot.tombstone(id.as_str()).is_none();
+        let of = |snapshot: &'s Snapshot| {
+            shown(snapshot, id.as_str()).filter(|view| counts(snapshot) && selection.takes(view))
+        };
         let (before, after) = (of(then), of(now));
         // What time alone has changed since then may have been told in between, and be taken back by now.
         let has_moved = shown(then, id.as_str()).and_then(|view| view.next_change).is_some_and(|at| at <= time);

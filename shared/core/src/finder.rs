@@ -26,6 +26,8 @@ pub trait Views {
     fn count(&self) -> usize;
     /// The view at a position below the count.
     fn view(&self, position: u32) -> &View;
+    /// Whether the model at a position is no more than remembered.
+    fn is_removed(&self, position: u32) -> bool;
 }
 
 /// What is prepared of one catalogue.
@@ -33,7 +35,7 @@ pub trait Views {
 pub struct Finder {
     /// Every model.
     pub all: Bits,
-    /// Those that are not archived.
+    /// Those that are neither archived nor removed.
     pub visible: Bits,
     /// Those that can be used now.
     pub available: Bits,
@@ -69,7 +71,7 @@ impl Finder {
         for position in positions(views) {
             let view = views.view(position);
             finder.all.insert(position);
-            if view.stage != Stage::Archived {
+            if view.stage != Stage::Archived && !views.is_removed(position) {
                 finder.visible.insert(position);
             }
             if view.is_available {
@@ -154,6 +156,10 @@ mod tests {
 
         fn view(&self, position: u32) -> &View {
             &self[position as usize]
+        }
+
+        fn is_removed(&self, _: u32) -> bool {
+            false
         }
     }
 

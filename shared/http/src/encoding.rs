@@ -140,6 +140,7 @@ fn weighed(item: &str) -> Option<(&str, u16)> {
 fn not_acceptable() -> Problem {
     let detail = "Accept-Encoding takes no coding that is written here: allow gzip, zstd or identity";
     Problem::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", "Not acceptable", detail)
+        .with_header(VARY, HeaderValue::from_static("Accept-Encoding"))
 }
 
 #[cfg(test)]

@@ -585,6 +585,10 @@ impl Views for Snapshot {
     fn view(&self, position: u32) -> &View {
         self.at(self.places()[position as usize])
     }
+
+    fn is_removed(&self, position: u32) -> bool {
+        self.places()[position as usize].leaf as usize >= self.models.len()
+    }
 }
 
 fn find<'l>(leaves: &'l [Arc<Leaf>], id: &str) -> Option<&'l View> {
