@@ -120,7 +120,11 @@ impl Reader {
     /// [`StoreError`] when the table is out of reach.
     pub async fn as_of(&self, as_of: &AsOf, now: Timestamp) -> Result<Result<Arc<Snapshot>, Unkept>, StoreError> {
         let newest = self.current(now).await?.snapshot;
-        let newest = if newest.bundle.is_none() { newest.revision } else { 0 };
+        let newest = match newest.bundle {
+            None => newest.revision,
+            // A bundle has no past, and may be served only for want of the table: then that is told.
+            Some(_) => self.store.head(false).await?.map_or(0, |head| head.revision),
+        };
         let (revision, is_named) = match as_of {
             AsOf::Time(at) if *at > now => return Ok(Err(Unkept::Future)),
             AsOf::Time(at) => return self.live_at(newest, *at).await,

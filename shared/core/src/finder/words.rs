@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::{Bits, Views, positions};
+use crate::model::ModelId;
 use crate::view::View;
 
 /// The longest phrase, in characters.
@@ -40,8 +41,8 @@ impl Phrase {
 
     /// Whether a model fits, and how well: the smaller the better.
     fn rank(&self, view: &View, is_named: bool) -> u8 {
-        let mut names = std::iter::once(&view.id).chain(&view.aliases).map(|name| name.folded());
-        let best = names.by_ref().map(|name| match name.strip_prefix(self.text.as_str()) {
+        let names = std::iter::once(&view.id).chain(&view.aliases).map(ModelId::folded);
+        let best = names.map(|name| match name.strip_prefix(self.text.as_str()) {
             Some("") => EXACT,
             Some(_) => PREFIX,
             None => DESCRIBED,
@@ -176,16 +177,13 @@ fn span(ends: &[u32], at: usize) -> std::ops::Range<usize> {
 
 /// The words of a text: runs of letters and digits, in lower case.
 fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|character: char| !character.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(|word| word.to_lowercase())
+    text.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::finder::Finder;
-    use crate::model::ModelId;
     use crate::model::tests::model;
     use crate::policy::Policy;
 
