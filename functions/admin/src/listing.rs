@@ -61,7 +61,9 @@ impl<'q> Listing<'q> {
         let has_next = ids.len() > self.limit;
         ids.truncate(self.limit);
         let last = ids.last().filter(|_| has_next).map(ToString::to_string);
-        let next = last.map(|after| Cursor { revision: snapshot.revision, bundle: None, after }.encode(&view));
+        let next = last.map(|after| {
+            Cursor { revision: snapshot.revision, bundle: None, at: snapshot.epoch(), after }.encode(&view)
+        });
         Ok(Page { ids, total, next, snapshot })
     }
 
@@ -75,7 +77,7 @@ impl<'q> Listing<'q> {
         let snapshot = match &cursor {
             None => app.reader.current(request.now).await?.snapshot,
             Some(cursor) => {
-                let pinned = app.reader.at_revision(cursor.revision, request.now).await?;
+                let pinned = app.reader.at_revision(cursor.revision, cursor.at).await?;
                 pinned.ok_or_else(|| revision_expired(cursor.revision))?
             }
         };
@@ -101,7 +103,8 @@ pub(crate) struct Pinned {
 impl Pinned {
     /// The cursor of the page that begins after a key.
     pub(crate) fn cursor(&self, after: String) -> String {
-        Cursor { revision: self.snapshot.revision, bundle: None, after }.encode(&self.view)
+        let (revision, at) = (self.snapshot.revision, self.snapshot.epoch());
+        Cursor { revision, bundle: None, at, after }.encode(&self.view)
     }
 }
 

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use http::header::WARNING;
+use http::header::{CACHE_CONTROL, WARNING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use roster_core::tier::Tier;
 use roster_http::fingerprint::fingerprint;
 use roster_http::{Caller, Cursor, ETag, Problem, Request};
-use roster_store::Appearances;
+use roster_store::{Appearances, AsOf, Unkept};
 use roster_store::reader::{Served, Snapshot, Source};
 
 use crate::App;
+use crate::selection::Listing;
 
 /// What one request reads.
 #[derive(Debug)]
@@ -22,6 +23,13 @@ pub(crate) struct Reading {
     pub(crate) source: Source,
     /// What the other source shows, where the request is one of those that compare.
     pub(crate) other: Option<Arc<Snapshot>>,
+}
+
+impl Reading {
+    /// What is read of the past.
+    pub(crate) fn of_past(snapshot: Arc<Snapshot>) -> Self {
+        Self { snapshot, source: Source::Live, other: None }
+    }
 }
 
 impl App {
@@ -49,6 +57,57 @@ impl App {
         self.reader.appearances(snapshot).await.map_err(Problem::from)
     }
 
+    /// The catalogue that a listing asks for.
+    pub(crate) async fn reading_for(&self, request: &Request, listing: &Listing<'_>) -> Result<Reading, Problem> {
+        let cursor = listing.cursor.as_ref();
+        // What time will change is not to be seen before.
+        if cursor.is_some_and(|cursor| cursor.at > request.now) {
+            return Err(Cursor::of_another_listing());
+        }
+        if let Some(as_of) = &listing.as_of {
+            let snapshot = self.past("as_of", as_of, request.now).await?;
+            let is_of_it = |cursor: &Cursor| (cursor.revision, cursor.at) == (snapshot.revision, snapshot.epoch());
+            return match cursor.is_none_or(is_of_it) {
+                true => Ok(Reading::of_past(snapshot)),
+                false => Err(Cursor::of_another_listing()),
+            };
+        }
+        if listing.changed_since.is_some() && cursor.is_none() {
+            // Changes are those of what is published, wherever the caller reads the rest.
+            let Served { snapshot, source } = self.catalogue(request.now).await?;
+            return Ok(Reading { snapshot, source, other: None });
+        }
+        self.reading(request, cursor).await
+    }
+
+    /// What was published at the point in the past that a parameter names.
+    pub(crate) async fn past(&self, name: &str, as_of: &AsOf, now: Timestamp) -> Result<Arc<Snapshot>, Problem> {
+        let unkept = match self.reader.as_of(as_of, now).await? {
+            Ok(snapshot) => return Ok(snapshot),
+            Err(unkept) => unkept,
+        };
+        let point = match as_of {
+            AsOf::Revision(revision) => format!("revision {revision}"),
+            AsOf::Time(at) => at.to_string(),
+            AsOf::Commit(commit) => format!("commit {commit}"),
+        };
+        Err(match (unkept, name) {
+            (Unkept::Future, _) => Problem::bad_parameter(name, format!("{name} is {point}, which is still to come")),
+            (Unkept::NothingYet, _) => {
+                let detail = format!("{name} is {point}, when nothing was published yet");
+                Problem::new(StatusCode::NOT_FOUND, "nothing-published", "Nothing published", detail)
+            }
+            (Unkept::UnknownCommit, _) => Problem::not_found(format!(
+                "{name} is {point}, of which no revision is known: those are that the sync has gone through one by \
+                 one and that are not past their retention; what it jumped over has none"
+            )),
+            (Unkept::Expired, "changed_since") => {
+                expired(format!("{point} is past its retention: list all models anew, without changed_since"))
+            }
+            (Unkept::Expired, _) => expired(format!("{point} is past its retention: ask for a later one")),
+        })
+    }
+
     /// The catalogue for a caller, by the newest policy: published, or as it was bundled at build.
     ///
     /// A listing goes on where it began, wherever its caller belongs by now.
@@ -63,8 +122,8 @@ impl App {
                 let source = if is_published { Source::Bundled } else { newest.source };
                 (same.ok_or_else(bundle_replaced)?, source)
             }
-            Some(Cursor { revision, bundle: None, .. }) => {
-                let kept = self.reader.at_revision(*revision, request.now).await?;
+            Some(Cursor { revision, bundle: None, at, .. }) => {
+                let kept = self.reader.at_revision(*revision, *at).await?;
                 (kept.ok_or_else(|| revision_expired(*revision))?, Source::Live)
             }
             None if is_published && !is_within(policy.table_percent, caller_key(request)) => match bundled() {
@@ -118,6 +177,12 @@ pub(crate) fn etag(snapshot: &Snapshot, view: &[&str]) -> ETag {
     ETag::of([version.as_str(), &epoch].into_iter().chain(view.iter().copied()))
 }
 
+/// What a reply out of the past says of how long it may be kept: a revision is what it was for good.
+pub(crate) fn past_headers(as_of: Option<&AsOf>) -> HeaderMap {
+    let kept = HeaderValue::from_static("private, max-age=86400, immutable");
+    matches!(as_of, Some(AsOf::Revision(_))).then_some((CACHE_CONTROL, kept)).into_iter().collect()
+}
+
 /// What a reply says of where its catalogue comes from, unless it is the newest.
 pub(crate) fn source_headers(source: Source) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -151,12 +216,16 @@ pub(crate) fn source_name(source: Source) -> &'static str {
 fn revision_expired(revision: u64) -> Problem {
     let detail =
         format!("revision {revision}, which this listing began in, is no longer kept: start again without the cursor");
-    Problem::new(StatusCode::GONE, "revision-expired", "Revision expired", detail).with("revision", revision)
+    expired(detail).with("revision", revision)
 }
 
 fn bundle_replaced() -> Problem {
     let detail = "the bundled catalogue that this listing began in is no longer served: start again without the cursor";
-    Problem::new(StatusCode::GONE, "revision-expired", "Revision expired", detail).with("revision", 0)
+    expired(detail).with("revision", 0)
+}
+
+fn expired(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::GONE, "revision-expired", "Revision expired", detail)
 }
 
 #[cfg(test)]

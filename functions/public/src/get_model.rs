@@ -5,13 +5,19 @@ use http::{HeaderValue, StatusCode};
 use roster_http::{ETag, Problem, Query, Reply, Request};
 
 use crate::App;
-use crate::catalogue::{source_headers, tier_of};
-use crate::lookup;
+use crate::catalogue::{Reading, past_headers, source_headers, tier_of};
+use crate::lookup::{self, lifecycle_headers};
 use crate::page::Page;
+use crate::selection::moment;
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
-    Query::of(&request).finish()?;
-    let reading = app.reading(&request, None).await?;
+    let mut query = Query::of(&request);
+    let as_of = query.one("as_of", moment);
+    query.finish()?;
+    let reading = match &as_of {
+        Some(as_of) => Reading::of_past(app.past("as_of", as_of, request.now).await?),
+        None => app.reading(&request, None).await?,
+    };
     let (snapshot, headers) = (&reading.snapshot, source_headers(reading.source));
     let name = request.path_parameter("id");
     let tier = tier_of(&request.caller, snapshot);
@@ -31,5 +37,6 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
         let location = HeaderValue::try_from(format!("/v1/models/{}", view.id));
         reply.headers.extend(location.ok().map(|location| (CONTENT_LOCATION, location)));
     }
-    Ok(reply.with_headers(headers))
+    let reply = reply.with_headers(lifecycle_headers(snapshot, view));
+    Ok(reply.with_headers(headers).with_headers(past_headers(as_of.as_ref())))
 }

@@ -1,7 +1,10 @@
 //! What clients call: the published catalogue, read only.
 
 mod anthropic_models;
+mod bodies;
 mod catalogue;
+mod changes;
+mod facets;
 mod foreign;
 mod get_model;
 mod health;
@@ -39,6 +42,7 @@ pub struct App {
     reader: Reader,
     gate: Gate,
     shadow: shadow::Shadow,
+    bodies: bodies::Bodies,
 }
 
 impl App {
@@ -63,7 +67,8 @@ impl App {
         let max_staleness = Duration::from_millis(env.number("MAX_STALENESS_MS", 1000)?);
         let reader = Reader::new(store.clone(), max_staleness).with_bundle(Bundled::new(snapshot));
         let gate = Gate::from_env(env)?.with_limits(env, store.clone())?;
-        Ok(Arc::new(Self { store, reader, gate, shadow: shadow::Shadow::default() }))
+        let (shadow, bodies) = (shadow::Shadow::default(), bodies::Bodies::default());
+        Ok(Arc::new(Self { store, reader, gate, shadow, bodies }))
     }
 
     /// An app on AWS, with the tables that the environment names and the snapshot that was bundled at build.

@@ -1,6 +1,8 @@
 //! One model by its id or alias, and what to use instead of an archived one.
 
-use http::StatusCode;
+use http::header::LINK;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use jiff::fmt::rfc2822::DateTimePrinter;
 use roster_core::ModelId;
 use roster_core::lifecycle::Stage;
 use roster_core::view::{self, View};
@@ -12,24 +14,54 @@ use roster_store::reader::Snapshot;
 /// # Errors
 /// 404 when there is none; 410 with its replacement when it is archived and the caller is no admin.
 pub(crate) fn find<'s>(snapshot: &'s Snapshot, name: &str, caller: &Caller) -> Result<&'s View, Problem> {
-    let find = |name: &str| snapshot.get(name).or_else(|| snapshot.tombstone(name));
-    let view = find(name)
+    let view = any(snapshot, name)
         .ok_or_else(|| Problem::not_found(format!("no model has the id or alias \"{name}\"")).with("model_id", name))?;
     if view.stage != Stage::Archived || caller.is_admin() {
         return Ok(view);
     }
-    let replacement = replacement_in_use(view, find);
+    let replacement = replacement_in_use(view, |name| any(snapshot, name));
     let detail = match replacement {
         Some(id) => format!("model {} is archived: use {id} instead", view.id),
         None => format!("model {} is archived, and no replacement of it is in use", view.id),
     };
     Err(Problem::new(StatusCode::GONE, "archived", "Model archived", detail)
         .with("model_id", view.id.as_str())
-        .with("replacement_model_id", replacement.map(ModelId::as_str)))
+        .with("replacement_model_id", replacement.map(ModelId::as_str))
+        .with_headers(replacement.into_iter().filter_map(successor).collect()))
+}
+
+/// What a reply says of the end of a model: since when it is deprecated (RFC 9745), when it stops being served
+/// (RFC 8594), and what to use instead.
+///
+/// Nothing that is published says when a model was marked legacy. That the revision which shows it is as old as its
+/// publication is true all the same: the model is deprecated at least since then. The history has the exact time.
+pub(crate) fn lifecycle_headers(snapshot: &Snapshot, view: &View) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let mut set = |name: &'static str, value: Option<String>| {
+        let value = value.and_then(|value| HeaderValue::try_from(value).ok());
+        headers.extend(value.map(|value| (HeaderName::from_static(name), value)));
+    };
+    let is_published = snapshot.bundle.is_none();
+    set("deprecation", (view.is_legacy && is_published).then(|| format!("@{}", snapshot.published_at.as_second())));
+    set("sunset", view.sunset.and_then(|at| DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()));
+    if view.is_legacy || view.sunset.is_some() {
+        headers.extend(replacement_in_use(view, |name| any(snapshot, name)).and_then(successor));
+    }
+    headers
+}
+
+/// The link to a model that takes another one's place. Every character of an id may stand in a path as it is.
+fn successor(id: &ModelId) -> Option<(HeaderName, HeaderValue)> {
+    let link = HeaderValue::try_from(format!("</v1/models/{id}>; rel=\"successor-version\""));
+    link.ok().map(|link| (LINK, link))
+}
+
+fn any<'s>(snapshot: &'s Snapshot, name: &str) -> Option<&'s View> {
+    snapshot.get(name).or_else(|| snapshot.tombstone(name))
 }
 
 /// The last model in the chain of replacements that is in use.
-fn replacement_in_use<'v>(view: &'v View, find: impl Fn(&str) -> Option<&'v View>) -> Option<&'v ModelId> {
+pub(crate) fn replacement_in_use<'v>(view: &'v View, find: impl Fn(&str) -> Option<&'v View>) -> Option<&'v ModelId> {
     let chain = view::replacements(view, find);
     chain.into_iter().rev().find(|view| view.stage != Stage::Archived).map(|view| &view.id)
 }

@@ -1,20 +1,21 @@
 //! One page of a listing, put together from bytes that were rendered with the revision.
 
 use roster_core::tier::Tier;
-use roster_core::view::View;
+use roster_core::view::{Fields, View};
 use roster_http::{Cursor, MAX_JSON_BYTES};
 use roster_store::reader::Snapshot;
 use serde::Serialize;
 
-use crate::selection::{Listing, Selection};
+use crate::facets::{self, Facets};
+use crate::selection::{Listing, Matching};
 
 /// What the models of a page may take, with room for what stands around them.
-const MAX_MODEL_BYTES: usize = MAX_JSON_BYTES - 4096;
+pub(crate) const MAX_MODEL_BYTES: usize = MAX_JSON_BYTES - 4096;
 
 /// The models of a page.
 #[derive(Debug)]
 pub(crate) struct Page<'s> {
-    /// The models, by id.
+    /// The models, in the listing's order.
     pub(crate) views: Vec<&'s View>,
     /// Whether there are more.
     pub(crate) has_next: bool,
@@ -29,32 +30,35 @@ struct Tail<'t> {
     revision: u64,
     commit: Option<&'t str>,
     next_cursor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    facets: Option<Facets<'t>>,
 }
 
 /// The body of a page.
 pub(crate) fn body(snapshot: &Snapshot, listing: &Listing<'_>, tier: Tier) -> Vec<u8> {
-    let selection = &listing.selection;
-    let page = Page::of(snapshot, listing);
-    let total = if *selection == Selection::default() {
-        snapshot.visible_count()
-    } else {
-        selection.matching(snapshot, "").count()
-    };
-    page.render(&Tail {
-        total,
+    let matching = listing.matching(snapshot);
+    let page = Page::of_matching(&matching, listing);
+    let facets =
+        (!listing.facets.is_empty()).then(|| facets::count(snapshot.finder(), &matching.found, &listing.facets));
+    let tail = Tail {
+        total: matching.found.len(),
         user_tier: tier,
         revision: snapshot.revision,
         commit: snapshot.commit.as_deref(),
-        next_cursor: page
-            .next(snapshot.revision, snapshot.bundle.as_deref())
-            .map(|cursor| cursor.encode(&listing.filters)),
-    })
+        next_cursor: page.next(snapshot).map(|cursor| cursor.encode(&listing.filters)),
+        facets,
+    };
+    page.render(listing.fields, tier, &tail)
 }
 
 impl<'s> Page<'s> {
     /// The page that a listing asks for.
     pub(crate) fn of(snapshot: &'s Snapshot, listing: &Listing<'_>) -> Self {
-        Self::cut(listing.selection.matching(snapshot, listing.after()), listing.limit)
+        Self::of_matching(&listing.matching(snapshot), listing)
+    }
+
+    fn of_matching(matching: &Matching<'s>, listing: &Listing<'_>) -> Self {
+        Self::cut(matching.after(listing), listing.limit)
     }
 
     /// A page with all that there is.
@@ -77,9 +81,8 @@ impl<'s> Page<'s> {
     }
 
     /// Where the next page begins, if there is one.
-    fn next(&self, revision: u64, bundle: Option<&str>) -> Option<Cursor> {
-        let after = self.last_before_next()?.to_owned();
-        Some(Cursor { revision, bundle: bundle.map(str::to_owned), after })
+    fn next(&self, snapshot: &Snapshot) -> Option<Cursor> {
+        self.last_before_next().map(|after| cursor(snapshot, after))
     }
 
     /// The last id, if there is a next page.
@@ -87,7 +90,8 @@ impl<'s> Page<'s> {
         self.views.last().filter(|_| self.has_next).map(|view| view.id.as_str())
     }
 
-    fn render(&self, tail: &Tail<'_>) -> Vec<u8> {
+    /// The page, and after its models what the tail says.
+    pub(crate) fn render(&self, fields: Option<Fields>, tier: Tier, tail: &impl Serialize) -> Vec<u8> {
         const HEAD: &[u8] = b"{\"models\":[";
         // Strings and numbers always encode.
         let after_models = serde_json::to_vec(tail).unwrap_or_default();
@@ -98,7 +102,10 @@ impl<'s> Page<'s> {
             if at > 0 {
                 body.push(b',');
             }
-            view.write(tail.user_tier, &mut body);
+            match fields {
+                None => view.write(tier, &mut body),
+                Some(fields) => view.write_fields(fields, tier, &mut body),
+            }
         }
         body.extend_from_slice(b"],");
         // The tail is an object of its own: without its brace it goes on with this one.
@@ -107,15 +114,26 @@ impl<'s> Page<'s> {
     }
 }
 
+/// The place after a model, in a listing of a snapshot.
+pub(crate) fn cursor(snapshot: &Snapshot, after: &str) -> Cursor {
+    let bundle = snapshot.bundle.as_deref().map(str::to_owned);
+    Cursor { revision: snapshot.revision, bundle, at: snapshot.epoch(), after: after.to_owned() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::selection::Selection;
     use crate::testing::{view, view_of};
     use serde_json::{Value, json};
 
     fn tail(page: &Page<'_>) -> Tail<'static> {
-        let next_cursor = page.next(7, None).map(|cursor| cursor.encode("f"));
-        Tail { total: 3, user_tier: Tier::Free, revision: 7, commit: Some("c0ffee"), next_cursor }
+        let next_cursor = page.last_before_next().map(str::to_owned);
+        Tail { total: 3, user_tier: Tier::Free, revision: 7, commit: Some("c0ffee"), next_cursor, facets: None }
+    }
+
+    fn render(page: &Page<'_>) -> Vec<u8> {
+        page.render(None, Tier::Free, &tail(page))
     }
 
     fn ids<'p>(page: &Page<'p>) -> Vec<&'p str> {
@@ -130,12 +148,11 @@ mod tests {
         views[0].write(Tier::Free, &mut models);
         models.push(b',');
         views[1].write(Tier::Free, &mut models);
-        let cursor = Cursor { revision: 7, bundle: None, after: "b".to_owned() }.encode("f");
         let expected = format!(
-            r#"{{"models":[{}],"total":3,"user_tier":"free","revision":7,"commit":"c0ffee","next_cursor":"{cursor}"}}"#,
+            r#"{{"models":[{}],"total":3,"user_tier":"free","revision":7,"commit":"c0ffee","next_cursor":"b"}}"#,
             String::from_utf8(models).unwrap()
         );
-        let body = page.render(&tail(&page));
+        let body = render(&page);
         assert_eq!(String::from_utf8(body.clone()).unwrap(), expected);
         assert!(serde_json::from_slice::<Value>(&body).is_ok());
     }
@@ -143,17 +160,17 @@ mod tests {
     #[test]
     fn a_page_without_models() {
         let page = Page::cut([].iter(), 10);
-        let tail = Tail { total: 0, user_tier: Tier::Free, revision: 0, commit: None, next_cursor: None };
+        let tail = Tail { total: 0, user_tier: Tier::Free, revision: 0, commit: None, next_cursor: None, facets: None };
         let expected = r#"{"models":[],"total":0,"user_tier":"free","revision":0,"commit":null,"next_cursor":null}"#;
-        assert_eq!(page.render(&tail), expected.as_bytes());
+        assert_eq!(page.render(None, Tier::Free, &tail), expected.as_bytes());
     }
 
     #[test]
     fn the_last_page_says_so() {
         let views = ["a", "b", "c"].map(view);
-        assert!(Page::cut(views.iter(), 2).next(7, None).is_some());
-        assert!(Page::cut(views.iter(), 3).next(7, None).is_none());
-        assert!(Page::cut(views.iter(), 4).next(7, None).is_none());
+        assert!(Page::cut(views.iter(), 2).last_before_next().is_some());
+        assert!(Page::cut(views.iter(), 3).last_before_next().is_none());
+        assert!(Page::cut(views.iter(), 4).last_before_next().is_none());
     }
 
     #[test]
@@ -164,8 +181,8 @@ mod tests {
             .collect();
         let page = Page::cut(views.iter(), 1000);
         assert!(page.views.len() < 1000);
-        assert_eq!(ids(&page).last(), page.next(7, None).map(|cursor| cursor.after).as_deref().as_ref());
-        let body = String::from_utf8(page.render(&tail(&page))).unwrap();
+        assert_eq!(ids(&page).last(), page.last_before_next().as_ref());
+        let body = String::from_utf8(render(&page)).unwrap();
         assert!(body.len() <= MAX_JSON_BYTES);
         assert!(serde_json::to_string(&body).unwrap().len() <= 6 * 1024 * 1024);
     }
@@ -178,7 +195,7 @@ mod tests {
             let counted = allocation_counter::measure(|| {
                 let page = Page::cut(views.iter().filter(|view| selection.takes(view)), limit);
                 assert_eq!(page.views.len(), limit);
-                let body = page.render(&tail(&page));
+                let body = render(&page);
                 assert_eq!(body.len().min(limit), limit);
             });
             counted.count_total

@@ -14,6 +14,7 @@ pub mod diff;
 pub mod document;
 pub mod end_of_life;
 pub mod file;
+pub mod finder;
 pub mod guard;
 pub mod lifecycle;
 pub mod meta;

@@ -196,7 +196,9 @@ mod tests {
             seq,
             tombstone,
             change: serde_json::from_value(change).unwrap(),
+            status: Default::default(),
             archived: None,
+            overridden: None,
             created_at: at(0),
         }
     }

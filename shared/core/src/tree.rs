@@ -223,6 +223,13 @@ impl Nodes {
         self.0.insert(id, node);
     }
 
+    /// Adds the nodes that are loaded elsewhere.
+    pub fn adopt(&mut self, other: &Self) {
+        for (id, node) in &other.0 {
+            self.0.entry(*id).or_insert_with(|| node.clone());
+        }
+    }
+
     /// Whether a node is loaded.
     #[must_use]
     pub fn contains(&self, id: &NodeId) -> bool {

@@ -1,6 +1,7 @@
 //! What clients see of a model.
 
 use jiff::Timestamp;
+use rust_decimal::Decimal;
 use serde::Serialize;
 
 use crate::canonical;
@@ -43,10 +44,117 @@ pub struct View {
     pub active_version: Option<semver::Version>,
     /// A name for exactly this model, policy and time: another one with whatever changes.
     pub fingerprint: Box<str>,
+    /// The next instant at which time alone changes it.
+    pub next_change: Option<Timestamp>,
+    context_length: Option<u64>,
+    max_output_tokens: Option<u64>,
+    input_cost: Option<Price>,
+    output_cost: Option<Price>,
+    credits: Option<u64>,
     /// What each tier is told, in the order of [`Tier::ALL`].
     access: [AccessStatus; 6],
     before_access: Box<[u8]>,
     after_access: Box<[u8]>,
+    /// Where each field before the access begins.
+    starts: [u32; BEFORE_ACCESS],
+}
+
+/// The fields of a view, in the order in which they are written.
+pub const FIELDS: [&str; 20] = [
+    "id",
+    "name",
+    "display_name",
+    "provider",
+    "description",
+    "capabilities",
+    "context_length",
+    "max_output_tokens",
+    "input_cost_per_million_tokens",
+    "output_cost_per_million_tokens",
+    "credits_per_1k_tokens",
+    "is_available",
+    "is_legacy",
+    "is_archived",
+    "version",
+    "required_tier",
+    "tier_restriction_mode",
+    "allowed_tiers",
+    "access_status",
+    "legacy_info",
+];
+/// How many of them do not depend on who asks; the access and the legacy notice follow.
+const BEFORE_ACCESS: usize = 18;
+const ACCESS: &[u8] = b",\"access_status\":\"";
+const DISPLAY_NAME: usize = 2;
+const DESCRIPTION: usize = 4;
+
+/// Some of the fields of a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Fields(u32);
+
+impl Fields {
+    /// Reads a list of names, parted by commas.
+    ///
+    /// # Errors
+    /// The first name that no field has, with those that there are.
+    pub fn parse(list: &str) -> Result<Self, String> {
+        list.split(',').try_fold(Self(0), |Self(fields), name| {
+            let at = FIELDS.iter().position(|field| *field == name);
+            let unknown = || format!("\"{name}\" is no field: the fields are {}", FIELDS.join(", "));
+            at.map(|at| Self(fields | 1 << at)).ok_or_else(unknown)
+        })
+    }
+
+    fn contains(self, at: usize) -> bool {
+        self.0 >> at & 1 == 1
+    }
+}
+
+/// A field whose values have an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "they are the fields of the same names")]
+pub enum SortField {
+    ContextLength,
+    MaxOutputTokens,
+    InputCost,
+    OutputCost,
+    Credits,
+    SunsetDate,
+}
+
+impl SortField {
+    /// Every such field.
+    pub const ALL: [Self; 6] = [
+        Self::ContextLength,
+        Self::MaxOutputTokens,
+        Self::InputCost,
+        Self::OutputCost,
+        Self::Credits,
+        Self::SunsetDate,
+    ];
+
+    /// The field's name in a view.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ContextLength => "context_length",
+            Self::MaxOutputTokens => "max_output_tokens",
+            Self::InputCost => "input_cost_per_million_tokens",
+            Self::OutputCost => "output_cost_per_million_tokens",
+            Self::Credits => "credits_per_1k_tokens",
+            Self::SunsetDate => "sunset_date",
+        }
+    }
+}
+
+/// A value that has an order. Those of one field are of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SortValue {
+    /// Tokens, credits, or an amount of money.
+    Number(Decimal),
+    /// A date.
+    Time(Timestamp),
 }
 
 #[derive(Serialize)]
@@ -112,7 +220,7 @@ impl View {
         let credits = meta
             .credits_per_1k_tokens
             .or_else(|| price::credits_per_1k_tokens(prices.input, prices.output, &policy.credits));
-        let mut before_access = serde_json::to_vec(&BeforeAccess {
+        let fields = BeforeAccess {
             id: &model.id,
             name: &model.name,
             display_name: &meta.display_name,
@@ -131,10 +239,10 @@ impl View {
             required_tier: meta.required_tier,
             tier_restriction_mode: meta.tier_restriction_mode,
             allowed_tiers: &meta.allowed_tiers,
-        })?;
+        };
         // The object is left open: the caller's access and the legacy notice close it.
-        before_access.pop();
-        before_access.extend_from_slice(b",\"access_status\":\"");
+        let (mut before_access, starts) = fields.write()?;
+        before_access.extend_from_slice(ACCESS);
         let mut after_access = b"\",\"legacy_info\":".to_vec();
         serde_json::to_writer(
             &mut after_access,
@@ -156,6 +264,12 @@ impl View {
             ending_versions: model.versions.iter().filter_map(EndingVersion::of).collect(),
             active_version: active.map(|version| version.version.clone()),
             fingerprint: fingerprint.into(),
+            next_change: lifecycle::next_change(model, now),
+            context_length: meta.context_length,
+            max_output_tokens: meta.max_output_tokens,
+            input_cost: prices.input,
+            output_cost: prices.output,
+            credits,
             id: model.id.clone(),
             aliases: model.aliases.clone().into(),
             provider: model.provider.as_str().into(),
@@ -167,7 +281,61 @@ impl View {
             access: Tier::ALL.map(|tier| tier::access_status(meta, tier, policy)),
             before_access: before_access.into(),
             after_access: after_access.into(),
+            starts,
         })
+    }
+
+    /// The value of a field that has an order; `None` is unknown.
+    #[must_use]
+    pub fn value(&self, field: SortField) -> Option<SortValue> {
+        let tokens = |count: Option<u64>| count.map(Decimal::from).map(SortValue::Number);
+        let money = |price: Option<Price>| price.map(|price| SortValue::Number(price.amount()));
+        match field {
+            SortField::ContextLength => tokens(self.context_length),
+            SortField::MaxOutputTokens => tokens(self.max_output_tokens),
+            SortField::InputCost => money(self.input_cost),
+            SortField::OutputCost => money(self.output_cost),
+            SortField::Credits => tokens(self.credits),
+            SortField::SunsetDate => self.sunset.map(SortValue::Time),
+        }
+    }
+
+    /// The name that people read.
+    #[must_use]
+    pub fn display_name(&self) -> String {
+        self.text(DISPLAY_NAME)
+    }
+
+    /// The description.
+    #[must_use]
+    pub fn description(&self) -> String {
+        self.text(DESCRIPTION)
+    }
+
+    /// Whether a caller of this tier sees the same of another view.
+    #[must_use]
+    pub fn shows_same(&self, other: &Self, tier: Tier) -> bool {
+        self.access(tier) == other.access(tier)
+            && self.before_access == other.before_access
+            && self.after_access == other.after_access
+    }
+
+    /// A text that was rendered. It is kept as JSON only: few ask for it.
+    fn text(&self, field: usize) -> String {
+        let json = self.before(field);
+        let value = json.iter().position(|&byte| byte == b':').map_or(json.len(), |colon| colon + 1);
+        serde_json::from_slice(&json[value..]).unwrap_or_default()
+    }
+
+    /// A field before the access, with its name.
+    fn before(&self, field: usize) -> &[u8] {
+        let start = self.starts[field] as usize;
+        let end = match self.starts.get(field + 1) {
+            // A comma stands between two fields.
+            Some(next) => *next as usize - 1,
+            None => self.before_access.len() - ACCESS.len(),
+        };
+        &self.before_access[start..end]
     }
 
     /// What a caller of this tier is told about its access.
@@ -187,6 +355,55 @@ impl View {
         out.extend_from_slice(&self.before_access);
         out.extend_from_slice(self.access(tier).name().as_bytes());
         out.extend_from_slice(&self.after_access);
+    }
+
+    /// Adds the JSON of some fields, as [`View::write`] has them.
+    pub fn write_fields(&self, fields: Fields, tier: Tier, out: &mut Vec<u8>) {
+        out.push(b'{');
+        let first = out.len();
+        for at in (0..FIELDS.len()).filter(|&at| fields.contains(at)) {
+            if out.len() > first {
+                out.push(b',');
+            }
+            match at.checked_sub(BEFORE_ACCESS) {
+                None => out.extend_from_slice(self.before(at)),
+                Some(0) => {
+                    out.extend_from_slice(&ACCESS[1..]);
+                    out.extend_from_slice(self.access(tier).name().as_bytes());
+                    out.push(b'"');
+                }
+                // What closes the access stands before the notice, and what closes the object after it.
+                Some(_) => out.extend_from_slice(&self.after_access[2..self.after_access.len() - 1]),
+            }
+        }
+        out.push(b'}');
+    }
+}
+
+impl BeforeAccess<'_> {
+    /// The fields as an object that is left open, and where each of them begins.
+    fn write(&self) -> Result<(Vec<u8>, [u32; BEFORE_ACCESS]), serde_json::Error> {
+        let mut object = serde_json::to_vec(self)?;
+        object.pop();
+        let mut starts = [0; BEFORE_ACCESS];
+        let (mut at, mut depth, mut is_text, mut is_escaped) = (0, 0, false, false);
+        for (place, byte) in object.iter().enumerate() {
+            match byte {
+                _ if is_escaped => is_escaped = false,
+                b'\\' => is_escaped = true,
+                b'"' => is_text = !is_text,
+                _ if is_text => {}
+                b'[' | b'{' => depth += 1,
+                b']' | b'}' => depth -= 1,
+                _ => {}
+            }
+            let is_before_field = !is_text && depth == 1 && matches!(byte, b'{' | b',');
+            if is_before_field && let Some(start) = starts.get_mut(at) {
+                *start = u32::try_from(place + 1).unwrap_or(u32::MAX);
+                at += 1;
+            }
+        }
+        Ok((object, starts))
     }
 }
 
@@ -225,5 +442,34 @@ mod tests {
             String::from_utf8(json).unwrap(),
             r#"{"id":"m","name":"m","display_name":"m","provider":"p","description":"","capabilities":["text"],"context_length":1000,"max_output_tokens":null,"input_cost_per_million_tokens":570.0000000000001,"output_cost_per_million_tokens":null,"credits_per_1k_tokens":null,"is_available":true,"is_legacy":false,"is_archived":false,"version":"","required_tier":"pro","tier_restriction_mode":"minimum","allowed_tiers":[],"access_status":"upgrade_required","legacy_info":{"is_legacy":false,"replacement_model_id":null,"deprecation_notice":null,"sunset_date":null}}"#
         );
+    }
+
+    #[test]
+    fn some_fields_are_those_of_the_whole() {
+        let mut model = model("m");
+        model.meta.description = "a \"quoted\", {braced} [and] \\ text, with id".to_owned();
+        model.meta.deprecation_notice = Some("going".to_owned());
+        let now = "2026-11-21T00:00:00Z".parse().unwrap();
+        let view = View::render(&model, "", &Policy::default(), now).unwrap();
+        assert_eq!((view.display_name(), view.description()), ("m".to_owned(), model.meta.description.clone()));
+        let mut whole = Vec::new();
+        view.write(Tier::Pro, &mut whole);
+        let written = |list: &str| {
+            let mut json = Vec::new();
+            view.write_fields(Fields::parse(list).unwrap(), Tier::Pro, &mut json);
+            String::from_utf8(json).unwrap()
+        };
+        assert_eq!(written(&FIELDS.join(",")).as_bytes(), whole);
+        let whole: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&whole).unwrap();
+        assert_eq!(whole.len(), FIELDS.len());
+        for field in FIELDS {
+            let one: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&written(field)).unwrap();
+            assert_eq!((one.len(), &one[field]), (1, &whole[field]));
+        }
+        let pair = r#"{"id":"m","legacy_info":{"is_legacy":false,"#;
+        assert!(written("legacy_info,id,id").starts_with(pair));
+        for list in ["", "id,", "Id", "id,nope"] {
+            assert!(Fields::parse(list).unwrap_err().contains("the fields are id, name"), "{list}");
+        }
     }
 }

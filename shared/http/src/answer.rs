@@ -4,11 +4,12 @@ use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use futures::FutureExt as _;
-use http::StatusCode;
-use http::header::ORIGIN;
+use http::header::{CONTENT_LENGTH, ORIGIN};
+use http::{HeaderValue, Method, StatusCode};
 use tracing::Instrument as _;
 
 use crate::cors::Cors;
+use crate::encoding;
 use crate::function::Host;
 use crate::problem::Problem;
 use crate::reply::Reply;
@@ -29,6 +30,7 @@ pub async fn answer(host: &dyn Host, function: &str, request: Request, cors: &Co
 async fn call(host: &dyn Host, function: &str, request: Request) -> Reply {
     let started = Instant::now();
     let (request_id, method, path) = (request.request_id.clone(), request.method.clone(), request.path.clone());
+    let headers = request.headers.clone();
     let outcome = match host.http(function, request) {
         Some(future) => AssertUnwindSafe(future).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!("the handler panicked");
@@ -39,11 +41,21 @@ async fn call(host: &dyn Host, function: &str, request: Request) -> Reply {
             Err(Problem::internal())
         }
     };
-    let reply = outcome.and_then(within_payload).unwrap_or_else(|problem| problem.into_reply(&request_id));
+    let reply = outcome.and_then(|reply| encoding::apply(&method, &headers, reply)).and_then(within_payload);
+    let reply = reply.unwrap_or_else(|problem| problem.into_reply(&request_id));
+    let reply = if method == Method::HEAD { without_body(reply) } else { reply };
     let (status, bytes) = (reply.status.as_u16(), reply.body.len());
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     tracing::info!(%method, path, status, bytes, micros, "answered");
     reply
+}
+
+/// The answer to a HEAD request: that to a GET, as far as its headers go.
+fn without_body(reply: Reply) -> Reply {
+    let length = HeaderValue::from(reply.body.len());
+    let has_length = !matches!(reply.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let reply = Reply { body: bytes::Bytes::new(), ..reply };
+    if has_length { reply.with_header(CONTENT_LENGTH, length) } else { reply }
 }
 
 fn within_payload(reply: Reply) -> Result<Reply, Problem> {
@@ -82,7 +94,6 @@ mod tests {
     use crate::function::{Function, Handler, Hosted};
     use crate::gate::Access;
     use crate::request::tests::get;
-    use http::HeaderValue;
     use std::sync::Arc;
 
     static FUNCTIONS: &[Function<()>] = &[
@@ -112,6 +123,15 @@ mod tests {
             assert_eq!(body["request_id"], "request-1");
             assert!(!body.to_string().contains("secret"));
         }
+    }
+
+    #[tokio::test]
+    async fn a_head_is_a_get_without_its_body() {
+        let request = Request { method: Method::HEAD, body: "{}".into(), ..get("/") };
+        let host = Hosted::new(Arc::new(()), FUNCTIONS);
+        let reply = answer(&host, "echoes", request, &Cors::default()).await;
+        assert_eq!((reply.status, reply.body.len()), (StatusCode::OK, 0));
+        assert_eq!(reply.headers[CONTENT_LENGTH], "2");
     }
 
     #[tokio::test]

@@ -3,11 +3,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::Problem;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// An id has at most 200 characters; no cursor of ours is longer.
 const MAX_CHARS: usize = 1024;
 
@@ -18,6 +19,8 @@ pub struct Cursor {
     pub revision: u64,
     /// The bundled catalogue that they are read from instead, by its digest: every bundle has revision 0.
     pub bundle: Option<String>,
+    /// Since when time alone has not changed that revision: every page shows it as it was when the listing began.
+    pub at: Timestamp,
     /// The last id of the page before.
     pub after: String,
 }
@@ -29,10 +32,17 @@ struct Token<'t> {
     revision: u64,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     bundle: Option<std::borrow::Cow<'t, str>>,
+    #[serde(default, skip_serializing_if = "is_beginning")]
+    at: Timestamp,
     #[serde(borrow)]
     after: std::borrow::Cow<'t, str>,
     #[serde(borrow)]
     view: std::borrow::Cow<'t, str>,
+}
+
+/// Whether nothing was changed by time alone.
+fn is_beginning(at: &Timestamp) -> bool {
+    *at == Timestamp::UNIX_EPOCH
 }
 
 impl Cursor {
@@ -43,11 +53,18 @@ impl Cursor {
             v: VERSION,
             revision: self.revision,
             bundle: self.bundle.as_deref().map(Into::into),
+            at: self.at,
             after: self.after.as_str().into(),
             view: view.into(),
         };
         // Strings and numbers always encode.
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
+    }
+
+    /// What is said of a cursor that was made for other parameters.
+    #[must_use]
+    pub fn of_another_listing() -> Problem {
+        bad_cursor("the cursor belongs to a listing with other parameters")
     }
 
     /// Reads a cursor of a listing with this fingerprint of filters.
@@ -63,11 +80,12 @@ impl Cursor {
             return Err(malformed());
         }
         if token.view != view {
-            return Err(bad_cursor("the cursor belongs to a listing with other parameters"));
+            return Err(Self::of_another_listing());
         }
         Ok(Self {
             revision: token.revision,
             bundle: token.bundle.map(std::borrow::Cow::into_owned),
+            at: token.at,
             after: token.after.into_owned(),
         })
     }
@@ -91,12 +109,12 @@ mod tests {
             let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
             (body["type"].as_str().unwrap().to_owned(), body["detail"].as_str().unwrap().to_owned())
         };
-        let other = Cursor { revision: 1, bundle: None, after: "m".to_owned() }.encode("w");
+        let other = Cursor { revision: 1, bundle: None, at: Timestamp::UNIX_EPOCH, after: "m".to_owned() }.encode("w");
         assert_eq!(kind(&other).0, "urn:roster:problem:bad-cursor");
         assert_eq!(kind(&other).1, "the cursor belongs to a listing with other parameters: start again without it");
-        let newer = URL_SAFE_NO_PAD.encode(br#"{"v":2,"revision":1,"after":"m","view":"v"}"#);
-        let longer = URL_SAFE_NO_PAD.encode(br#"{"v":1,"revision":1,"after":"m","view":"v","x":0}"#);
-        for text in ["", "%", "e30", &newer, &longer, &"A".repeat(1_000_000)] {
+        let older = URL_SAFE_NO_PAD.encode(br#"{"v":1,"revision":1,"after":"m","view":"v"}"#);
+        let longer = URL_SAFE_NO_PAD.encode(br#"{"v":2,"revision":1,"after":"m","view":"v","x":0}"#);
+        for text in ["", "%", "e30", &older, &longer, &"A".repeat(1_000_000)] {
             assert_eq!(kind(text).1, "the cursor is malformed or of another version: start again without it");
         }
     }
@@ -105,11 +123,13 @@ mod tests {
         #[test]
         fn a_cursor_survives_its_encoding(
             revision: u64,
+            at in 0i64..4_000_000_000,
             bundle in proptest::option::of("[0-9a-f]{40}"),
             after in "\\PC{0,100}",
             view in "[0-9a-f]{32}",
         ) {
-            let cursor = Cursor { revision, bundle, after };
+            let at = Timestamp::from_second(at).unwrap();
+            let cursor = Cursor { revision, bundle, at, after };
             prop_assert_eq!(Cursor::decode(&cursor.encode(&view), &view).ok(), Some(cursor));
         }
 
@@ -125,7 +145,7 @@ mod tests {
 
         #[test]
         fn a_truncated_cursor_is_refused(cut in 1usize..60) {
-            let text = Cursor { revision: 12, bundle: None, after: "openai/gpt-5".to_owned() }.encode("v");
+            let text = Cursor { revision: 12, bundle: None, at: Timestamp::UNIX_EPOCH, after: "openai/gpt-5".to_owned() }.encode("v");
             prop_assert!(Cursor::decode(&text[..text.len().saturating_sub(cut)], "v").is_err());
         }
     }

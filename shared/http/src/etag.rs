@@ -6,12 +6,16 @@ use http::{HeaderValue, StatusCode};
 use roster_core::tier::Tier;
 use roster_core::view::View;
 
+use crate::encoding::Coding;
 use crate::fingerprint::fingerprint;
 use crate::reply::Reply;
 use crate::request::Request;
 
 /// A strong entity tag, known before the body is made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// A body that is sent compressed has the tag with the coding's name (RFC 9110, section 8.8.3.3). Whichever of them
+/// a client brings back, it has the same representation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ETag(String);
 
 impl ETag {
@@ -30,7 +34,13 @@ impl ETag {
     /// The 304 that the request gets when its client has this representation already.
     #[must_use]
     pub fn not_modified(&self, request: &Request) -> Option<Reply> {
-        self.is_known_to(request).then(|| Reply::empty(StatusCode::NOT_MODIFIED).with_etag(self))
+        let known = self.known_to(request)?;
+        let reply = Reply::empty(StatusCode::NOT_MODIFIED).with_etag(self);
+        let encoded = known.and_then(|coding| encoded(reply.headers.get(ETAG)?, coding));
+        Some(match encoded {
+            Some(tag) => reply.with_header(ETAG, tag),
+            None => reply,
+        })
     }
 
     /// The tag as it stands in a header, quotes included.
@@ -49,18 +59,27 @@ impl ETag {
             return true;
         }
         fields.filter_map(|field| field.to_str().ok()).any(|field| {
-            field.trim() == "*"
-                || tags.iter().any(|tag| {
-                    let quoted = tag.quoted();
-                    field.match_indices(&quoted).any(|(at, _)| !field[..at].ends_with("W/"))
-                })
+            let is_one =
+                |(is_weak, opaque): (bool, &str)| !is_weak && tags.iter().any(|tag| tag.coding_of(opaque).is_some());
+            field.trim() == "*" || entity_tags(field).any(is_one)
         })
     }
 
-    fn is_known_to(&self, request: &Request) -> bool {
-        let fields = request.headers.get_all(IF_NONE_MATCH).into_iter().filter_map(|field| field.to_str().ok());
+    /// The coding of the representation that the client has; the outer `None` when it has another or none.
+    fn known_to(&self, request: &Request) -> Option<Option<Coding>> {
+        let mut fields = request.headers.get_all(IF_NONE_MATCH).into_iter().filter_map(|field| field.to_str().ok());
         // The comparison is the weak one: a gateway that compresses may have marked the tag as weak.
-        fields.into_iter().any(|field| field.trim() == "*" || opaque_tags(field).any(|tag| tag == self.0))
+        fields.find_map(|field| {
+            let mut tags = entity_tags(field);
+            if field.trim() == "*" { Some(None) } else { tags.find_map(|(_, opaque)| self.coding_of(opaque)) }
+        })
+    }
+
+    /// Which coding a tag names of this representation; the outer `None` when it names another one.
+    fn coding_of(&self, opaque: &str) -> Option<Option<Coding>> {
+        let suffix = opaque.strip_prefix(self.0.as_str())?;
+        let named = |coding: &Coding| suffix.strip_prefix('-') == Some(coding.name());
+        if suffix.is_empty() { Some(None) } else { Coding::ALL.into_iter().find(named).map(Some) }
     }
 
     fn to_header(&self) -> Option<HeaderValue> {
@@ -78,14 +97,21 @@ impl Reply {
     }
 }
 
-/// The tags of a list, without quotes and weakness; what follows the first malformed one is left out.
-fn opaque_tags(list: &str) -> impl Iterator<Item = &str> {
+/// A tag for a compressed body.
+pub(crate) fn encoded(tag: &HeaderValue, coding: Coding) -> Option<HeaderValue> {
+    let opaque = tag.to_str().ok()?.strip_suffix('"')?;
+    HeaderValue::try_from(format!("{opaque}-{}\"", coding.name())).ok()
+}
+
+/// The tags of a list, each with whether it is weak; what follows the first malformed one is left out.
+fn entity_tags(list: &str) -> impl Iterator<Item = (bool, &str)> {
     let mut rest = list;
     std::iter::from_fn(move || {
         let tag = rest.trim_start_matches([' ', '\t', ',']);
-        let (opaque, after) = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"')?.split_once('"')?;
+        let weak = tag.strip_prefix("W/");
+        let (opaque, after) = weak.unwrap_or(tag).strip_prefix('"')?.split_once('"')?;
         rest = after;
-        Some(opaque)
+        Some((weak.is_some(), opaque))
     })
 }
 
@@ -115,6 +141,7 @@ mod tests {
             assert!(!is_304(&etag, &[other]), "{other}");
         }
         assert!(!is_304(&etag, &[]));
+        assert!(is_304(&etag, &[&format!("\"{}-gzip\"", etag.0)]) && !is_304(&etag, &[&format!("\"{}-br\"", etag.0)]));
         assert_ne!(etag, ETag::of(["13", "free"]));
     }
 
@@ -128,9 +155,19 @@ mod tests {
         };
         assert!(matches(None) && matches(Some("*")) && matches(Some(&tag.quoted())));
         assert!(matches(Some(&format!("{}, {}", other.quoted(), tag.quoted()))));
+        assert!(matches(Some(&format!("\"{}-zstd\"", tag.0))));
         for no in [other.quoted(), format!("W/{}", tag.quoted()), tag.0.clone(), String::new()] {
             assert!(!matches(Some(&no)), "{no}");
         }
+    }
+
+    #[test]
+    fn a_304_names_the_representation_that_its_client_has() {
+        let etag = ETag::of(["12"]);
+        let mut request = get("/");
+        let tag = HeaderValue::try_from(format!("\"{}-zstd\"", etag.0)).unwrap();
+        request.headers.insert(IF_NONE_MATCH, tag.clone());
+        assert_eq!(etag.not_modified(&request).unwrap().headers[ETAG], tag);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
+use crate::encoding::Encodings;
+
 /// A reply.
 #[derive(Clone, Debug)]
 pub struct Reply {
@@ -13,13 +15,15 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// The body; empty for 204 and 304.
     pub body: Bytes,
+    /// What the body was compressed to, where it is answered more than once.
+    pub encodings: Encodings,
 }
 
 impl Reply {
     /// A JSON document.
     #[must_use]
     pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
-        let reply = Self { status, headers: HeaderMap::new(), body: body.into() };
+        let reply = Self { body: body.into(), ..Self::empty(status) };
         reply.with_header(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
     }
 
@@ -32,7 +36,7 @@ impl Reply {
     /// A reply without a body.
     #[must_use]
     pub fn empty(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), body: Bytes::new() }
+        Self { status, headers: HeaderMap::new(), body: Bytes::new(), encodings: Encodings::default() }
     }
 
     /// The reply with these headers set.

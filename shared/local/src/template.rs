@@ -531,7 +531,7 @@ fn inherit(properties: &mut Map<String, Value>, globals: &Map<String, Value>) {
 
 fn route(place: &str, event: &Map<String, Value>) -> Result<Route, TemplateError> {
     let raw: RawRoute = properties(place, event, &["RestApiId"])?;
-    let known = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
     let method = known.into_iter().find(|method| raw.method.eq_ignore_ascii_case(method.as_str()));
     let method =
         method.ok_or_else(|| at(place, format_args!("method {} is not known to the local stack", raw.method)))?;

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::approvals::ManualHold;
 use crate::client::{Store, StoreError};
 use crate::item::{Builder, Item, ItemReader, key};
+use crate::published::Manifest;
 use crate::transaction::{Action, Condition};
 
 /// A lease that is held.
@@ -135,19 +136,31 @@ impl Store {
         Ok(state)
     }
 
-    /// Remembers how far the repository is reconciled.
+    /// Remembers how far the repository is reconciled, and for how long the commit names the revision that it left
+    /// as it was.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the lease is lost.
-    pub async fn put_cursor(&self, lease: &Lease, cursor: &Cursor) -> Result<(), StoreError> {
+    pub async fn put_cursor(
+        &self,
+        lease: &Lease,
+        cursor: &Cursor,
+        live: Option<&Manifest>,
+        now: Timestamp,
+        retention_seconds: i64,
+    ) -> Result<(), StoreError> {
         let item = Builder::keyed(PK).text("sk", "cursor").text("commit", cursor.commit.as_str());
         let item = match &cursor.published {
             Some(published) => item.text("published", published.as_str()),
             None => item,
         }
         .build();
-        let put = Action::put("cursor", &self.tables.runtime, item, None)?;
-        self.transact(&[self.fence_action(lease)?, put]).await
+        let mut actions = vec![self.fence_action(lease)?, Action::put("cursor", &self.tables.runtime, item, None)?];
+        if let Some(live) = live {
+            let item = Self::commit_item(&cursor.commit, live.revision, now, retention_seconds);
+            actions.push(Action::put("commit", &self.tables.published, item, None)?);
+        }
+        self.transact(&actions).await
     }
 
     /// Remembers which commits' records are about to be written, or were left half way.

@@ -1,7 +1,7 @@
 //! The published table: what clients read.
 //!
-//! `head` names the newest revision; every revision keeps its manifest; chunks are immutable,
-//! compressed and addressed by their content.
+//! `head` names the newest revision; every revision keeps its manifest, and every commit the name of its revision;
+//! chunks are immutable, compressed and addressed by their content.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -80,6 +80,11 @@ impl Store {
     }
 
     async fn manifest(&self, pk: String, consistent: bool) -> Result<Option<Manifest>, StoreError> {
+        let item = self.published_item(pk, consistent).await?;
+        item.map(|item| ItemReader::new(&item).json("manifest")).transpose()
+    }
+
+    pub(crate) async fn published_item(&self, pk: String, consistent: bool) -> Result<Option<Item>, StoreError> {
         let output = self
             .client
             .get_item()
@@ -91,7 +96,7 @@ impl Store {
             .await
             .map_err(call("GetItem"))?;
         self.meter.read(output.consumed_capacity());
-        output.item().map(|item| ItemReader::new(item).json("manifest")).transpose()
+        Ok(output.item)
     }
 
     /// Loads nodes.
@@ -282,7 +287,7 @@ impl Store {
         Ok((Action::put(what, &self.tables.models, item, Some(condition))?, bytes))
     }
 
-    /// The head's step to a revision, and the manifest that is kept of it.
+    /// The head's step to a revision, the manifest that is kept of it, and whose commit's it is.
     pub(crate) fn flip_actions(&self, publication: &Publication<'_>) -> Result<Vec<Action>, StoreError> {
         let Publication { previous, next, retention_seconds, .. } = publication;
         let manifest = |pk: String| Builder::keyed(pk).number("revision", next.revision).json("manifest", next);
@@ -295,10 +300,17 @@ impl Store {
         };
         let expires = next.published_at.as_second().saturating_add(*retention_seconds);
         let kept = manifest(revision_pk(next.revision))?.number("expiresAt", expires);
-        Ok(vec![
+        let mut actions = vec![
             Action::put("head", &self.tables.published, manifest("head".to_owned())?.build(), Some(condition))?,
             Action::put("revision", &self.tables.published, kept.build(), None)?,
-        ])
+        ];
+        // A change by the API leaves the commit where it is: what that made is the revision before.
+        let before = previous.and_then(|previous| previous.commit.as_ref());
+        if let Some(commit) = next.commit.as_ref().filter(|commit| before != Some(*commit)) {
+            let item = Self::commit_item(commit, next.revision, next.published_at, *retention_seconds);
+            actions.push(Action::put("commit", &self.tables.published, item, None)?);
+        }
+        Ok(actions)
     }
 }
 
@@ -309,6 +321,10 @@ fn chunk_item(id: NodeId, content: &[u8]) -> Result<Item, StoreError> {
 
 fn chunk_pk(id: NodeId) -> String {
     format!("chunk#{id}")
+}
+
+pub(crate) fn commit_pk(commit: &str) -> String {
+    format!("commit#{commit}")
 }
 
 fn revision_pk(revision: u64) -> String {

@@ -10,14 +10,16 @@
 //!   that need it until the first sync, and an empty listing would be the one wrong answer. Without a bundle, or
 //!   with an empty one, the empty catalogue is served and `/health` says that nothing is published.
 //!
-//! Whether a caller is left on the bundle while there is a published catalogue is not decided here.
+//! Whether a caller is left on the bundle while there is a published catalogue is not decided here. What was
+//! published before the newest revision is in `past.rs`.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, RwLock};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use roster_core::catalogue::{Published, Roots};
+use roster_core::finder::{Finder, Views};
 use roster_core::lifecycle::{self, Stage};
 use roster_core::tree::{Missing, Node, NodeId, Nodes, Root};
 use roster_core::view::View;
@@ -27,6 +29,7 @@ use tokio::sync::Mutex;
 use crate::appearances::{Appearances, Appeared};
 use crate::bundled::Bundled;
 use crate::client::{Store, StoreError, call};
+use crate::past::Past;
 use crate::published::Manifest;
 
 /// Snapshots kept for pages that are pinned to an older revision.
@@ -41,12 +44,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Serves snapshots; one a process.
 #[derive(Debug)]
 pub struct Reader {
-    store: Store,
+    pub(crate) store: Store,
     max_staleness: Duration,
     is_consistent: bool,
     latest: RwLock<Option<Checked>>,
+    /// Snapshots that were the newest a while ago, for those who need not wait for the loader.
+    recent: RwLock<Vec<Arc<Snapshot>>>,
     /// Whoever loads, loads alone; the others wait for what it brings.
-    loader: Mutex<Loader>,
+    pub(crate) loader: Mutex<Loader>,
+    /// Older revisions are loaded beside it, so that nobody who wants the newest one waits for them.
+    pub(crate) past: Mutex<Past>,
     bundled: Option<Bundled>,
     appeared: Mutex<Appeared>,
 }
@@ -100,10 +107,20 @@ pub struct Snapshot {
     visible: usize,
     epoch: Timestamp,
     next_change: Option<Timestamp>,
+    /// Where the view at each position is, and what listings ask of them; made when it is first asked.
+    places: OnceLock<Box<[Place]>>,
+    finder: OnceLock<Finder>,
+}
+
+/// Where a view is: its leaf, those of removed models after the others, and its place in there.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    leaf: u32,
+    at: u32,
 }
 
 #[derive(Debug)]
-struct Leaf {
+pub(crate) struct Leaf {
     views: Box<[View]>,
     /// What the views were made of, entry by entry.
     node: Arc<Node>,
@@ -117,7 +134,10 @@ struct Leaf {
 pub(crate) struct Loader {
     nodes: Nodes,
     leaves: HashMap<NodeId, Arc<Leaf>>,
-    recent: VecDeque<Arc<Snapshot>>,
+    pub(crate) recent: VecDeque<Arc<Snapshot>>,
+    /// How many snapshots are kept, and how many models they may have together; one is kept always.
+    max_snapshots: usize,
+    max_models: usize,
 }
 
 impl Reader {
@@ -129,7 +149,9 @@ impl Reader {
             max_staleness,
             is_consistent: false,
             latest: RwLock::default(),
-            loader: Mutex::default(),
+            recent: RwLock::default(),
+            loader: Mutex::new(Loader::keeping(RECENT, usize::MAX)),
+            past: Mutex::default(),
             bundled: None,
             appeared: Mutex::default(),
         }
@@ -166,7 +188,7 @@ impl Reader {
             return Ok(served);
         }
         // A bundle that is served for want of a revision is no last revision.
-        let last = self.latest().map(|checked| checked.served.snapshot).filter(|last| last.bundle.is_none());
+        let last = self.newest_in_memory();
         let own_bundle = || self.bundled.as_ref().and_then(|bundled| bundled.render(None, now));
         let served = match self.newest(&mut loader, last.clone(), now).await {
             Ok(Some(snapshot)) => Served { snapshot, source: Source::Live },
@@ -191,26 +213,22 @@ impl Reader {
         if let Ok(mut latest) = self.latest.write() {
             *latest = Some(Checked { at: now, served: served.clone() });
         }
+        if let Ok(mut recent) = self.recent.write() {
+            recent.clear();
+            recent.extend(loader.recent.iter().cloned());
+        }
         Ok(served)
     }
 
-    /// A snapshot of a retained revision; `None` when it is unknown or past its retention.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the table is out of reach.
-    pub async fn at_revision(&self, revision: u64, now: Timestamp) -> Result<Option<Arc<Snapshot>>, StoreError> {
-        let of_revision = |snapshot: &Arc<Snapshot>| snapshot.revision == revision && snapshot.is_current_at(now);
-        if let Some(Checked { served, .. }) = self.latest().filter(|checked| of_revision(&checked.served.snapshot)) {
-            return Ok(Some(served.snapshot));
-        }
-        let mut loader = self.loader.lock().await;
-        if let Some(snapshot) = loader.recent.iter().find(|snapshot| of_revision(snapshot)) {
-            return Ok(Some(snapshot.clone()));
-        }
-        match self.store.revision(revision).await? {
-            Some(manifest) => loader.load(&self.store, &manifest, now).await.map(Some),
-            None => Ok(None),
-        }
+    /// A snapshot that is in memory since it was the newest, as it is or was at a time.
+    pub(crate) fn in_memory(&self, revision: u64, at: Timestamp) -> Option<Arc<Snapshot>> {
+        let latest = self.newest_in_memory().filter(|snapshot| snapshot.shows(revision, at));
+        latest.or_else(|| self.recent.read().ok()?.iter().find(|snapshot| snapshot.shows(revision, at)).cloned())
+    }
+
+    /// The newest snapshot that was loaded; no bundled one.
+    pub(crate) fn newest_in_memory(&self) -> Option<Arc<Snapshot>> {
+        self.latest().map(|checked| checked.served.snapshot).filter(|snapshot| snapshot.bundle.is_none())
     }
 
     /// When the models of a snapshot first appeared. It is loaded when it is first asked for, for most readers never
@@ -258,6 +276,11 @@ impl Reader {
 }
 
 impl Loader {
+    /// A loader that keeps as many snapshots as this, unless they have more models than that.
+    pub(crate) fn keeping(max_snapshots: usize, max_models: usize) -> Self {
+        Self { max_snapshots, max_models, ..Self::default() }
+    }
+
     /// A loader that has all of its nodes.
     pub(crate) fn with_nodes(loaded: Vec<(NodeId, Arc<Node>)>) -> Self {
         let mut loader = Self::default();
@@ -265,7 +288,20 @@ impl Loader {
         loader
     }
 
-    async fn load(&mut self, store: &Store, manifest: &Manifest, now: Timestamp) -> Result<Arc<Snapshot>, StoreError> {
+    /// Takes over what another loader has, to load only what neither has.
+    pub(crate) fn adopt(&mut self, other: &Self) {
+        self.nodes.adopt(&other.nodes);
+        for (id, leaf) in &other.leaves {
+            self.leaves.entry(*id).or_insert_with(|| leaf.clone());
+        }
+    }
+
+    pub(crate) async fn load(
+        &mut self,
+        store: &Store,
+        manifest: &Manifest,
+        now: Timestamp,
+    ) -> Result<Arc<Snapshot>, StoreError> {
         let known = self.recent.iter().find(|snapshot| snapshot.policy_id == manifest.policy);
         let policy = match known {
             Some(snapshot) => snapshot.policy.clone(),
@@ -312,11 +348,11 @@ impl Loader {
     fn remember(&mut self, snapshot: Arc<Snapshot>) {
         self.recent.retain(|other| other.revision != snapshot.revision);
         self.recent.push_front(snapshot);
-        // Pages of older revisions do not push out the newest one.
-        while self.recent.len() > RECENT {
-            let newest = self.recent.iter().map(|snapshot| snapshot.revision).max();
-            let oldest = self.recent.iter().rposition(|snapshot| Some(snapshot.revision) != newest);
-            self.recent.remove(oldest.unwrap_or(0));
+        let models = |recent: &VecDeque<Arc<Snapshot>>| recent.iter().map(|snapshot| snapshot.count()).sum::<usize>();
+        while self.recent.len() > 1
+            && (self.recent.len() > self.max_snapshots || models(&self.recent) > self.max_models)
+        {
+            self.recent.pop_back();
         }
         let roots: Vec<Root> =
             self.recent.iter().flat_map(|snapshot| [snapshot.roots.models, snapshot.roots.tombstones]).collect();
@@ -346,6 +382,8 @@ impl Loader {
             next_change: all().filter_map(|leaf| leaf.next_change).min(),
             models,
             tombstones,
+            places: OnceLock::new(),
+            finder: OnceLock::new(),
         }))
     }
 
@@ -418,6 +456,8 @@ impl Snapshot {
             visible: 0,
             epoch: Timestamp::UNIX_EPOCH,
             next_change: None,
+            places: OnceLock::new(),
+            finder: OnceLock::new(),
         }
     }
 
@@ -438,16 +478,65 @@ impl Snapshot {
         self.epoch
     }
 
+    /// What it is a rendering of.
+    pub(crate) fn manifest(&self) -> Manifest {
+        Manifest {
+            revision: self.revision,
+            commit: self.commit.clone(),
+            roots: self.roots,
+            // Nothing that is shown depends on it.
+            api_models: 0,
+            policy: self.policy_id,
+            published_at: self.published_at,
+        }
+    }
+
+    /// What listings ask of it.
+    pub fn finder(&self) -> &Finder {
+        self.finder.get_or_init(|| Finder::of(self))
+    }
+
+    /// The position of the model with this id, removed ones included.
+    #[must_use]
+    pub fn position(&self, id: &str) -> Option<u32> {
+        let places = self.places();
+        let at = places.binary_search_by(|place| self.at(*place).id.as_str().cmp(id)).ok()?;
+        u32::try_from(at).ok()
+    }
+
+    /// Ids of models that may be shown otherwise than in another snapshot: those in leaves that the two do not share.
+    #[must_use]
+    pub fn ids_unlike<'s>(&'s self, other: &'s Self) -> BTreeSet<&'s ModelId> {
+        let leaves = |snapshot: &'s Self| snapshot.models.iter().chain(&snapshot.tombstones);
+        let [ours, theirs]: [HashSet<*const Leaf>; 2] = [self, other].map(|of| leaves(of).map(Arc::as_ptr).collect());
+        let shared = |leaf: &&Arc<Leaf>| !(ours.contains(&Arc::as_ptr(leaf)) && theirs.contains(&Arc::as_ptr(leaf)));
+        let unshared = leaves(self).chain(leaves(other)).filter(shared);
+        unshared.flat_map(|leaf| leaf.views.iter()).map(|view| &view.id).collect()
+    }
+
+    /// Where all views are, by id.
+    fn places(&self) -> &[Place] {
+        self.places.get_or_init(|| {
+            let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+            let leaves = self.models.iter().chain(&self.tombstones).enumerate();
+            let mut places: Vec<Place> = leaves
+                .flat_map(|(leaf, of)| (0..of.views.len()).map(move |at| Place { leaf: number(leaf), at: number(at) }))
+                .collect();
+            // Two runs that are sorted already: those of live and those of removed models.
+            places.sort_by(|one, other| self.at(*one).id.cmp(&self.at(*other).id));
+            places.into()
+        })
+    }
+
+    fn at(&self, place: Place) -> &View {
+        let leaf = place.leaf as usize;
+        let of = self.models.get(leaf).unwrap_or_else(|| &self.tombstones[leaf - self.models.len()]);
+        &of.views[place.at as usize]
+    }
+
     /// Live models by id, archived ones included.
     pub fn views(&self) -> impl Iterator<Item = &View> {
         self.models.iter().flat_map(|leaf| leaf.views.iter())
-    }
-
-    /// Live models with a larger id, archived ones included.
-    pub fn views_after<'s>(&'s self, id: &str) -> impl Iterator<Item = &'s View> + use<'s> {
-        let first = self.models.partition_point(|leaf| leaf.views.last().is_none_or(|view| view.id.as_str() <= id));
-        let skip = self.models.get(first).map_or(0, |leaf| leaf.views.partition_point(|view| view.id.as_str() <= id));
-        self.models[first..].iter().flat_map(|leaf| leaf.views.iter()).skip(skip)
     }
 
     /// A live model by its id, else by an alias.
@@ -485,6 +574,25 @@ impl Snapshot {
     /// Whether time alone has not changed it since it was rendered.
     pub(crate) fn is_current_at(&self, now: Timestamp) -> bool {
         self.next_change.is_none_or(|at| now < at)
+    }
+
+    /// Whether it shows a revision as that is or was at a time.
+    pub(crate) fn shows(&self, revision: u64, at: Timestamp) -> bool {
+        self.revision == revision && self.epoch <= at && self.is_current_at(at)
+    }
+}
+
+impl Views for Snapshot {
+    fn count(&self) -> usize {
+        self.models.iter().chain(&self.tombstones).map(|leaf| leaf.views.len()).sum()
+    }
+
+    fn view(&self, position: u32) -> &View {
+        self.at(self.places()[position as usize])
+    }
+
+    fn is_removed(&self, position: u32) -> bool {
+        self.places()[position as usize].leaf as usize >= self.models.len()
     }
 }
 

@@ -533,7 +533,8 @@ impl Reconciler {
             if session.base != Some(id) {
                 let published = session.head.as_ref().and_then(|head| head.commit.clone());
                 let cursor = Cursor { commit: id.to_string(), published };
-                session.store.put_cursor(lease, &cursor).await?;
+                let kept = days(session.policy.retention.revision_days);
+                session.store.put_cursor(lease, &cursor, session.head.as_ref(), now, kept).await?;
             }
             State::Unchanged
         } else {

@@ -14,6 +14,7 @@ mod house;
 mod interplay;
 mod invariants;
 mod limits;
+mod listing;
 mod live_plan;
 mod notices;
 mod operations;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use roster_store::Units;
 use roster_store::reader::Reader;
+use roster_store::{AsOf, Units};
 use roster_tests::repository::{TestRepository, model};
 use roster_tests::tables::TestTables;
 use serde_json::json;
@@ -50,6 +50,15 @@ async fn cost_of_one_file(size: u32) -> Units {
     }
     let each = (asking.consumed() - loaded).read / 10.0;
     assert!(each <= 1.0, "{each} read units a request at {size} models");
+    // The past costs what it has other than the present, once.
+    let as_of = AsOf::Revision(1);
+    eager.as_of(&as_of, now).await.unwrap().unwrap();
+    let loaded = asking.consumed();
+    for _ in 0..10 {
+        eager.as_of(&as_of, Timestamp::now()).await.unwrap().unwrap();
+    }
+    let each = (asking.consumed() - loaded).read / 10.0;
+    assert!(each <= 1.0, "{each} read units a request of the past at {size} models");
     tables.close().await;
     Units { read: total.read / f64::from(commits), write: total.write / f64::from(commits) }
 }

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod changes;
+mod past;
+mod selection;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +33,8 @@ struct Stack {
     nodes: Nodes,
     live: Option<Manifest>,
     now: Timestamp,
+    /// Revisions to leave out.
+    skipped: u64,
     stop: oneshot::Sender<()>,
 }
 
@@ -57,7 +63,7 @@ impl Stack {
         let env: Env = variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let app = App::new(&env, store.metered()).unwrap();
         let now = "2026-11-21T00:00:00Z".parse().unwrap();
-        Self { store, app, nodes: Nodes::default(), live: None, now, stop }
+        Self { store, app, nodes: Nodes::default(), live: None, now, skipped: 0, stop }
     }
 
     /// Publishes a revision in which these models are present, and those are removed.
@@ -71,7 +77,7 @@ impl Stack {
         let next = catalogue::edit(&self.nodes, &before, &changes).unwrap();
         self.store.put_chunks(&next.fresh, None).await.unwrap();
         next.fresh.into_iter().for_each(|(id, node)| self.nodes.insert(id, node));
-        let revision = self.live.as_ref().map_or(1, |live| live.revision + 1);
+        let revision = self.live.as_ref().map_or(1, |live| live.revision + 1) + self.skipped;
         let commit = Some(format!("{revision:040}"));
         let manifest =
             Manifest { revision, commit, roots: next.roots, api_models: 0, policy: None, published_at: self.now };
@@ -84,6 +90,13 @@ impl Stack {
         };
         self.store.publish(&lease, &[], &publication).await.unwrap();
         self.live = Some(manifest);
+    }
+
+    /// Publishes after a revision that nobody can find.
+    async fn skip_revision(&mut self, present: &[Model]) {
+        self.skipped = 1;
+        self.publish(present, &[]).await;
+        self.skipped = 0;
     }
 
     async fn send(&self, function: &str, target: &str, headers: HeaderMap) -> Reply {
