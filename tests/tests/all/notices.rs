@@ -344,6 +344,12 @@ proptest! {
     }
 }
 
+/// A clock that is put back after a commit must not have the commit overlooked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_put_back() {
+    play(&[Turn::Tick(1), Turn::Sunset(0, Some(0)), Turn::Tick(-1), Turn::Tick(2033), Turn::Sunset(2, Some(29))]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sunset_runs_its_course() {
     let stack = TestStack::new().await;
