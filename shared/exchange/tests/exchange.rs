@@ -74,7 +74,9 @@ fn every_entry_is_imported_or_skipped_with_its_reason() {
         }
         let skipped: Vec<String> =
             reading.skipped.iter().map(|it| format!("{} [{}]: {}", it.key, it.kind, it.reason)).collect();
-        let counts = json!({"entries": all.len(), "valid": valid, "invalid": invalid.len(), "skipped": skipped.len()});
+        let (entries, invalid_count, skipped_count) = (all.len(), invalid.len(), skipped.len());
+        assert_eq!(valid + invalid_count + skipped_count, entries, "{name}");
+        let counts = format!("{entries} entries: {valid} valid, {invalid_count} against the rules, {skipped_count} skipped");
         told.insert(name, json!({"counts": counts, "invalid": invalid, "skipped": skipped}));
     }
     insta::assert_json_snapshot!(told);
@@ -274,7 +276,18 @@ fn broken_entries_are_told_one_by_one() {
     let reading = read(Format::LiteLlm, text.as_bytes()).unwrap();
     assert_eq!(reading.entries(), 11);
     let told: Vec<String> = reading.skipped.iter().map(|it| format!("{}: {}: {}", it.key, it.kind, it.reason)).collect();
-    insta::assert_snapshot!(told.join("\n"), @"");
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    sample_spec: example: explains the format, and is no model
+    a: malformed: is no object
+    b: malformed: /mode: duplicate key "mode": keep one of them
+    c: no-mode: mode is missing: what it can do is unknown
+    d: unknown-mode: the mode "dance" is not known
+    e e: illegal-id: "p/e e" is not a model id: 1 to 200 characters, segments of letters, digits and ._:@+~- that begin with a letter, a digit or ~, joined by single slashes
+    g: no-provider: litellm_provider is missing
+    h: illegal-id: the provider "p/q" has a slash in it, and is a directory's name here
+    F: repeated: the id "p/F" but for letter case is also that of the entry "f" before it
+    f: repeated: the id "p/f" is also that of the entry "f" before it
+    "#);
     for (format, bytes) in [
         (Format::LiteLlm, "[]"),
         (Format::ModelsDev, "5"),
@@ -351,6 +364,7 @@ fn documents() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn what_goes_out_comes_back(documents in prop::collection::vec(documents(), 0..5)) {
         let mut models: Vec<Model> = documents.iter().map(model).collect();

@@ -6,6 +6,7 @@ mod admin;
 mod admin_bodies;
 mod bad_input;
 mod crash;
+mod exchange;
 mod faults;
 mod git_faults;
 mod github;
