@@ -15,7 +15,8 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     let mut query = Query::of(&request);
     let from = query.one("from", |name| {
-        Format::from_name(name).ok_or_else(|| format!("\"{name}\" is no format: litellm, models.dev, openrouter, roster, csv"))
+        Format::from_name(name)
+            .ok_or_else(|| format!("\"{name}\" is no format: litellm, models.dev, openrouter, roster, csv"))
     });
     let tier = query.one("tier", str::parse::<Tier>).unwrap_or(Tier::Free);
     let is_dry_run = query.flag("dry_run").unwrap_or(false);
@@ -33,9 +34,8 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
         return Err(Problem::bad_parameter("X-Reason", message));
     }
     let reason = if reason.is_empty() { format!("import from {}", format.name()) } else { reason };
-    let reading = roster_exchange::read(format, &request.body).map_err(|error| {
-        invalid(&[roster_core::command::problem("", format!("the body is {error}"))])
-    })?;
+    let reading = roster_exchange::read(format, &request.body)
+        .map_err(|error| invalid(&[roster_core::command::problem("", format!("the body is {error}"))]))?;
     let options = Options { tier, ..Options::default() };
     let import = Import { format, options, is_dry_run, after, reason };
     let data = imports::run(app, &request, &import, reading).await?;

@@ -55,7 +55,8 @@ pub(crate) async fn run(app: &App, request: &Request, import: &Import, reading: 
     let entries = reading.entries();
     let snapshot = app.reader.current(request.now).await?.snapshot;
     let here: Vec<&Imported> = reading.models.iter().skip(import.after).take(MAX_ENTRIES).collect();
-    let targets: Vec<Result<Option<ModelId>, Skipped>> = here.iter().map(|imported| target(&snapshot, imported)).collect();
+    let targets: Vec<Result<Option<ModelId>, Skipped>> =
+        here.iter().map(|imported| target(&snapshot, imported)).collect();
     let records = app.store.records(targets.iter().filter_map(|target| target.as_ref().ok()?.as_ref())).await?;
     let mut told = Vec::new();
     // The entries that are no models are told once.

@@ -87,7 +87,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn import(arguments: &Arguments, output: Output) -> Result<Report, Failure> {
     let name = arguments.file.display().to_string();
     let bytes = fs::read(&arguments.file).map_err(|error| Failure::new(format!("{name}: {error}")))?;
-    let reading = roster_exchange::read(arguments.from, &bytes).map_err(|error| Failure::new(format!("{name}: {error}")))?;
+    let reading =
+        roster_exchange::read(arguments.from, &bytes).map_err(|error| Failure::new(format!("{name}: {error}")))?;
     let mut report = Report::new(arguments.from, reading.entries(), arguments.dry_run);
     let is_asked = |imported: &Imported| {
         (arguments.provider.is_empty() || arguments.provider.contains(&imported.provider))
@@ -96,7 +97,8 @@ fn import(arguments: &Arguments, output: Output) -> Result<Report, Failure> {
     let (asked, others): (Vec<_>, Vec<_>) = reading.models.into_iter().partition(is_asked);
     report.not_asked_for = others.len();
     report.skipped = reading.skipped;
-    let root = if arguments.out.join("catalog").is_dir() { arguments.out.join("catalog") } else { arguments.out.clone() };
+    let root =
+        if arguments.out.join("catalog").is_dir() { arguments.out.join("catalog") } else { arguments.out.clone() };
     let before = match root.join("models").is_dir() {
         true => crate::validate::read_all(&root)?.0,
         false => Proposal::default(),
@@ -118,9 +120,14 @@ fn import(arguments: &Arguments, output: Output) -> Result<Report, Failure> {
     }
     progress.finish_and_clear();
     let skipped = &mut report.skipped;
-    let others = fitting::retain(&before, &mut planned, |_| Vec::new(), |plan: &Planned, problems| {
-        skipped.push(Skipped::new(&plan.key, "invalid", told(problems)));
-    })?;
+    let others = fitting::retain(
+        &before,
+        &mut planned,
+        |_| Vec::new(),
+        |plan: &Planned, problems| {
+            skipped.push(Skipped::new(&plan.key, "invalid", told(problems)));
+        },
+    )?;
     report.problems.extend(others.iter().map(ToString::to_string));
     for plan in &planned {
         if !arguments.dry_run
@@ -135,11 +142,18 @@ fn import(arguments: &Arguments, output: Output) -> Result<Report, Failure> {
 }
 
 /// Makes the file of an entry, and checks it as `roster validate` does.
-fn plan(format: Format, imported: &Imported, before: &Proposal, options: &Options, root: &Path) -> Result<Planned, Skipped> {
+fn plan(
+    format: Format,
+    imported: &Imported,
+    before: &Proposal,
+    options: &Options,
+    root: &Path,
+) -> Result<Planned, Skipped> {
     let there = before.present.iter().find(|sourced| imported.is(&sourced.model));
     let invalid = |reason: String| Skipped::new(&imported.key, "invalid", reason);
     let current = there.map(|sourced| &sourced.model);
-    let merged = roster_exchange::merge(format, imported, current, options).map_err(|error| invalid(error.to_string()))?;
+    let merged =
+        roster_exchange::merge(format, imported, current, options).map_err(|error| invalid(error.to_string()))?;
     let model: Model = serde_json::from_value(merged.document).map_err(|error| invalid(error.to_string()))?;
     let path = there.map_or_else(|| file::path(&model), |sourced| sourced.document.path().to_owned());
     let target = root.join(path.strip_prefix("catalog/").unwrap_or(&path));
@@ -213,7 +227,8 @@ mod tests {
 
     #[test]
     fn a_pattern_stands_for_any_characters() {
-        for (text, pattern) in [("openai/gpt-5", "openai/*"), ("a", "*"), ("abc", "a*c"), ("abcbc", "*bc"), ("a", "a")] {
+        for (text, pattern) in [("openai/gpt-5", "openai/*"), ("a", "*"), ("abc", "a*c"), ("abcbc", "*bc"), ("a", "a")]
+        {
             assert!(is_like(text, pattern), "{text} {pattern}");
         }
         for (text, pattern) in [("openai/gpt-5", "gpt*"), ("abc", "a*b"), ("", "a"), ("ab", "a")] {

@@ -103,11 +103,6 @@ impl Candidate for Planned<'_> {
 }
 
 impl Planned<'_> {
-    /// The file as the rules name it, whatever the directory that it goes to.
-    fn path(&self) -> &str {
-        self.sourced.document.path()
-    }
-
     fn id(&self) -> &str {
         self.sourced.model.id.as_str()
     }

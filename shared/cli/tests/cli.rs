@@ -705,10 +705,16 @@ fn an_import_keeps_what_people_edited_and_goes_out_again() {
     std::fs::write(&upstream, file("1.25e-06", "1e-05")).unwrap();
     let arguments = ["import", "--from", "litellm", &upstream, "--out", &out];
     let dry = printed(&[&arguments[..], &["--dry-run"]].concat());
-    assert!(dry.ends_with("2 entries: 1 created, 0 updated, 0 unchanged, 1 skipped (1 example); nothing was written"), "{dry}");
+    assert!(
+        dry.ends_with("2 entries: 1 created, 0 updated, 0 unchanged, 1 skipped (1 example); nothing was written"),
+        "{dry}"
+    );
     assert!(!Path::new(&out).exists());
     let first = printed(&arguments);
-    assert!(first.contains("note: input_cost_per_image has no field here: kept in providerMetadata (1 model)"), "{first}");
+    assert!(
+        first.contains("note: input_cost_per_image has no field here: kept in providerMetadata (1 model)"),
+        "{first}"
+    );
     assert!(first.contains("skipped sample_spec: explains the format, and is no model"), "{first}");
     assert_eq!(printed(&["validate", &out]), "1 model, all valid");
     let model = path("catalog/models/openai/gpt-x.json");
@@ -728,7 +734,9 @@ fn an_import_keeps_what_people_edited_and_goes_out_again() {
     assert!(next.contains("/meta/inputCostPerMillionTokens is 1300, litellm says 1500: edited by hand"), "{next}");
     let after = std::fs::read_to_string(&model).unwrap();
     let lines: Vec<(&str, &str)> = edited.lines().zip(after.lines()).filter(|(old, new)| old != new).collect();
-    let price = |old, new| (format!("\"outputCostPerMillionTokens\": {old},"), format!("\"outputCostPerMillionTokens\": {new},"));
+    let price = |old, new| {
+        (format!("\"outputCostPerMillionTokens\": {old},"), format!("\"outputCostPerMillionTokens\": {new},"))
+    };
     assert_eq!(lines.len(), 2, "the price, and what is remembered of it: {lines:?}");
     let (old, new) = price(10000, 20000);
     assert!(lines[0].0.ends_with(&old) && lines[0].1.ends_with(&new), "{lines:?}");

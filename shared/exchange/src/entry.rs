@@ -88,7 +88,8 @@ impl Entry {
 
     /// The keys that begin and end so.
     pub(crate) fn keys_with(&self, beginning: &str, end: &str) -> Vec<String> {
-        let is_so = |key: &&String| key.len() > beginning.len() + end.len() && key.starts_with(beginning) && key.ends_with(end);
+        let is_so =
+            |key: &&String| key.len() > beginning.len() + end.len() && key.starts_with(beginning) && key.ends_with(end);
         self.left.keys().filter(is_so).cloned().collect()
     }
 
@@ -200,7 +201,12 @@ impl Entry {
     }
 
     /// The entry as an import, called `rest` at its provider.
-    pub(crate) fn imported(mut self, provider: &str, rest: &str, is_price: impl Fn(&str) -> bool) -> Result<Imported, Skipped> {
+    pub(crate) fn imported(
+        mut self,
+        provider: &str,
+        rest: &str,
+        is_price: impl Fn(&str) -> bool,
+    ) -> Result<Imported, Skipped> {
         let bad = |error: roster_core::model::InvalidId| Skipped::new(&self.key, "illegal-id", error.to_string());
         let id = ModelId::parse(&format!("{provider}/{rest}")).map_err(bad)?;
         if provider.contains('/') {
@@ -218,7 +224,16 @@ impl Entry {
         self.say("/meta/capabilities", capabilities);
         self.said.entry("/name".to_owned()).or_insert_with(|| rest.into());
         let Self { key, said, extra, notes, .. } = self;
-        Ok(Imported { key, id, provider: provider.to_owned(), rest: rest.to_owned(), said, extra, document: None, notes })
+        Ok(Imported {
+            key,
+            id,
+            provider: provider.to_owned(),
+            rest: rest.to_owned(),
+            said,
+            extra,
+            document: None,
+            notes,
+        })
     }
 }
 

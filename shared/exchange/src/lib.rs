@@ -210,7 +210,8 @@ impl Reading {
                     self.models.push(imported);
                 }
                 Some((key, id)) => {
-                    let how = if *id == imported.id { "is also that of" } else { "but for letter case is also that of" };
+                    let how =
+                        if *id == imported.id { "is also that of" } else { "but for letter case is also that of" };
                     let reason = format!("the id \"{}\" {how} the entry \"{key}\" before it", imported.id);
                     self.skipped.push(Skipped::new(&imported.key, "repeated", reason));
                 }

@@ -143,10 +143,9 @@ fn place<'a>(key: &'a str, upstream: &'a str) -> (&'a str, &'a str) {
 fn lengths(entry: &mut Entry, is_text: bool) {
     let rest = entry.take("max_tokens").unwrap_or_default();
     let mut is_used = false;
-    for (key, place, may_default) in [
-        ("max_input_tokens", "/meta/contextLength", true),
-        ("max_output_tokens", "/meta/maxOutputTokens", is_text),
-    ] {
+    for (key, place, may_default) in
+        [("max_input_tokens", "/meta/contextLength", true), ("max_output_tokens", "/meta/maxOutputTokens", is_text)]
+    {
         match entry.take(key) {
             Some(value) => entry.count(key, value, place),
             None if may_default => {
@@ -158,7 +157,8 @@ fn lengths(entry: &mut Entry, is_text: bool) {
     }
     // Mostly it repeats one of them.
     let said = count(&rest).ok().flatten().map(Value::from);
-    let is_told = ["/meta/contextLength", "/meta/maxOutputTokens"].into_iter().any(|place| entry.said(place) == said.as_ref());
+    let is_told =
+        ["/meta/contextLength", "/meta/maxOutputTokens"].into_iter().any(|place| entry.said(place) == said.as_ref());
     if !is_used && !is_told {
         entry.keep("max_tokens", rest, false);
     }

@@ -59,7 +59,11 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Reading, serde_json::Error> {
             Err(_) => Vec::new(),
         };
         if models.is_empty() {
-            reading.skipped.push(Skipped::new(provider, "malformed", "a provider is an object with the object \"models\""));
+            reading.skipped.push(Skipped::new(
+                provider,
+                "malformed",
+                "a provider is an object with the object \"models\"",
+            ));
         }
         for (_, raw) in models {
             match serde_json::from_str::<Pairs<Box<RawValue>>>(raw.get()) {
@@ -261,10 +265,8 @@ fn shown(model: &Model) -> Value {
         price.map(|price| written(price, Unit::DollarsPerMillion))
     };
     let ours = json!({"meta": meta});
-    let mut cost: Map<String, Value> = PRICES
-        .iter()
-        .filter_map(|(key, place)| Some(((*key).to_owned(), dollars(ours.pointer(place)?)?)))
-        .collect();
+    let mut cost: Map<String, Value> =
+        PRICES.iter().filter_map(|(key, place)| Some(((*key).to_owned(), dollars(ours.pointer(place)?)?))).collect();
     let tiers: Vec<Value> = meta
         .prices
         .iter()

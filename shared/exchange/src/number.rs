@@ -120,7 +120,9 @@ fn moved(text: &str, places: i64) -> Option<String> {
 /// What has no field here, kept: whole numbers as they are, every other number as text, digit for digit.
 pub(crate) fn kept(value: Value, is_price: bool) -> Value {
     match value {
-        Value::Number(number) if is_price || number.as_str().contains(['.', 'e', 'E']) || number.as_str().len() > 20 => {
+        Value::Number(number)
+            if is_price || number.as_str().contains(['.', 'e', 'E']) || number.as_str().len() > 20 =>
+        {
             Value::String(number.as_str().to_owned())
         }
         Value::Array(items) => items.into_iter().map(|item| kept(item, is_price)).collect(),
@@ -168,7 +170,8 @@ mod tests {
 
     #[test]
     fn what_is_no_price_is_unknown() {
-        for text in ["-1", "\"-1\"", "\"free\"", "\"\"", "\"1.\"", "\".5\"", "true", "[]", "1e99", "\"NaN\"", "\"1e\""] {
+        for text in ["-1", "\"-1\"", "\"free\"", "\"\"", "\"1.\"", "\".5\"", "true", "[]", "1e99", "\"NaN\"", "\"1e\""]
+        {
             let read = price(&serde_json::from_str(text).unwrap(), Unit::DollarsPerToken);
             assert!(matches!(read, Read::Unknown(_)), "{text}: {read:?}");
         }

@@ -48,7 +48,12 @@ fn entries(format: Format, bytes: &[u8]) -> BTreeMap<String, Value> {
             });
             models.collect()
         }
-        _ => whole["data"].as_array().unwrap().iter().map(|e| (e["id"].as_str().unwrap().to_owned(), e.clone())).collect(),
+        _ => whole["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|e| (e["id"].as_str().unwrap().to_owned(), e.clone()))
+            .collect(),
     }
 }
 
@@ -76,7 +81,8 @@ fn every_entry_is_imported_or_skipped_with_its_reason() {
             reading.skipped.iter().map(|it| format!("{} [{}]: {}", it.key, it.kind, it.reason)).collect();
         let (entries, invalid_count, skipped_count) = (all.len(), invalid.len(), skipped.len());
         assert_eq!(valid + invalid_count + skipped_count, entries, "{name}");
-        let counts = format!("{entries} entries: {valid} valid, {invalid_count} against the rules, {skipped_count} skipped");
+        let counts =
+            format!("{entries} entries: {valid} valid, {invalid_count} against the rules, {skipped_count} skipped");
         told.insert(name, json!({"counts": counts, "invalid": invalid, "skipped": skipped}));
     }
     insta::assert_json_snapshot!(told);
@@ -143,9 +149,8 @@ fn every_price_is_exact() {
                 Value::String(text) => text.clone(),
                 other => panic!("{other}"),
             };
-            let decimal = |text: &str| {
-                Decimal::from_scientific(text).or_else(|_| text.parse::<Decimal>()).unwrap().normalize()
-            };
+            let decimal =
+                |text: &str| Decimal::from_scientific(text).or_else(|_| text.parse::<Decimal>()).unwrap().normalize();
             for (theirs, ours) in places {
                 let theirs = all[&imported.key].pointer(theirs);
                 let ours = document.pointer(ours).filter(|value| !value.is_null());
@@ -275,7 +280,8 @@ fn broken_entries_are_told_one_by_one() {
     }"#;
     let reading = read(Format::LiteLlm, text.as_bytes()).unwrap();
     assert_eq!(reading.entries(), 11);
-    let told: Vec<String> = reading.skipped.iter().map(|it| format!("{}: {}: {}", it.key, it.kind, it.reason)).collect();
+    let told: Vec<String> =
+        reading.skipped.iter().map(|it| format!("{}: {}: {}", it.key, it.kind, it.reason)).collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
     sample_spec: example: explains the format, and is no model
     a: malformed: is no object
@@ -306,7 +312,8 @@ fn an_edit_of_what_was_exported_counts() {
     let mut document = merged(Format::LiteLlm, &litellm(json!({})), None).document;
     document["meta"]["internalNotes"] = "secret".into();
     let before = model(&document);
-    let mut file: Value = serde_json::from_slice(&write(Format::LiteLlm, std::slice::from_ref(&before)).unwrap()).unwrap();
+    let mut file: Value =
+        serde_json::from_slice(&write(Format::LiteLlm, std::slice::from_ref(&before)).unwrap()).unwrap();
     file["openai/gpt-x"]["input_cost_per_token"] = serde_json::from_str("3e-06").unwrap();
     let imported = one(Format::LiteLlm, &file);
     let mut expected = serde_json::to_value(&before).unwrap();
@@ -328,39 +335,59 @@ fn texts() -> impl Strategy<Value = String> {
 
 fn documents() -> impl Strategy<Value = Value> {
     const CAPABILITIES: [&str; 12] = [
-        "text", "vision", "function_calling", "embedding", "speech_to_text", "text_to_speech", "fine_tuning",
-        "moderation", "audio_output", "image_generation", "reasoning", "streaming",
+        "text",
+        "vision",
+        "function_calling",
+        "embedding",
+        "speech_to_text",
+        "text_to_speech",
+        "fine_tuning",
+        "moderation",
+        "audio_output",
+        "image_generation",
+        "reasoning",
+        "streaming",
     ];
     let capabilities = prop::sample::subsequence(CAPABILITIES.to_vec(), 1..6);
     let names = ("[a-c]", "(p|q)", any::<bool>());
     let numbers = prop::option::of(1u64..2_000_000);
     let tiers = prop::collection::btree_map(1u64..4, (prices(), prices()), 0..3);
-    (names, capabilities, (prices(), prices(), prices()), tiers, numbers, (texts(), texts(), texts()), any::<[bool; 5]>())
-        .prop_map(|((id, provider, is_long), capabilities, (input, output, cached), tiers, length, texts, flags)| {
-            let id = if is_long { format!("{provider}/{id}") } else { id };
-            let tiers: Vec<Value> = tiers
+    (
+        names,
+        capabilities,
+        (prices(), prices(), prices()),
+        tiers,
+        numbers,
+        (texts(), texts(), texts()),
+        any::<[bool; 5]>(),
+    )
+        .prop_map(
+            |((id, provider, is_long), capabilities, (input, output, cached), tiers, length, texts, flags)| {
+                let id = if is_long { format!("{provider}/{id}") } else { id };
+                let tiers: Vec<Value> = tiers
                 .into_iter()
                 .map(|(above, (input, output))| json!({"aboveTokens": above * 1500, "input": input, "output": output}))
                 .collect();
-            let mut document = json!({
-                "id": id, "name": format!("n{}", texts.0), "provider": provider,
-                "isAvailable": flags[0], "isLegacy": flags[1], "isArchived": flags[2], "protected": flags[3],
-                "meta": {
-                    "displayName": format!("{}x", texts.1), "description": texts.2, "internalNotes": texts.1,
-                    "capabilities": capabilities, "contextLength": length,
-                    "inputCostPerMillionTokens": input, "outputCostPerMillionTokens": output,
-                    "requiredTier": "pro", "tierRestrictionMode": "whitelist", "allowedTiers": ["pro"],
-                    "providerMetadata": {"family": texts.0, "open_weights": 1.5, "x": {"y": [1, null]}},
-                },
-            });
-            if flags[4] {
-                document["meta"]["prices"] = json!({"cacheRead": cached, "tiers": tiers});
-                document["meta"]["deprecationNotice"] = texts.2.into();
-                document["meta"]["sunsetDate"] = "2027-01-14T05:06:07.5Z".into();
-                document["versions"] = json!([{"version": "1.0.0", "status": "active"}]);
-            }
-            document
-        })
+                let mut document = json!({
+                    "id": id, "name": format!("n{}", texts.0), "provider": provider,
+                    "isAvailable": flags[0], "isLegacy": flags[1], "isArchived": flags[2], "protected": flags[3],
+                    "meta": {
+                        "displayName": format!("{}x", texts.1), "description": texts.2, "internalNotes": texts.1,
+                        "capabilities": capabilities, "contextLength": length,
+                        "inputCostPerMillionTokens": input, "outputCostPerMillionTokens": output,
+                        "requiredTier": "pro", "tierRestrictionMode": "whitelist", "allowedTiers": ["pro"],
+                        "providerMetadata": {"family": texts.0, "open_weights": 1.5, "x": {"y": [1, null]}},
+                    },
+                });
+                if flags[4] {
+                    document["meta"]["prices"] = json!({"cacheRead": cached, "tiers": tiers});
+                    document["meta"]["deprecationNotice"] = texts.2.into();
+                    document["meta"]["sunsetDate"] = "2027-01-14T05:06:07.5Z".into();
+                    document["versions"] = json!([{"version": "1.0.0", "status": "active"}]);
+                }
+                document
+            },
+        )
 }
 
 proptest! {

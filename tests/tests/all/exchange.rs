@@ -77,7 +77,8 @@ async fn an_import_is_done_once_and_follows() {
     assert_eq!(counts(&next), [0, 1, 1], "{next}");
     let updated = next["models"].as_array().unwrap().iter().find(|told| told["id"] == "openai/gpt-x").unwrap();
     assert_eq!(updated["kept"][0]["place"], "/meta/outputCostPerMillionTokens");
-    let meta = stack.admin("GET /admin/models/openai%2Fgpt-x", &Value::Null).await.json()["data"]["model"]["meta"].clone();
+    let meta =
+        stack.admin("GET /admin/models/openai%2Fgpt-x", &Value::Null).await.json()["data"]["model"]["meta"].clone();
     assert_eq!((&meta["inputCostPerMillionTokens"], &meta["outputCostPerMillionTokens"]), (&json!(1500), &json!(1300)));
     stack.close().await;
 }
@@ -113,7 +114,12 @@ async fn what_is_exported_is_unchanged_when_it_is_imported() {
 async fn an_import_goes_on_where_it_ended() {
     let stack = TestStack::new().await;
     let file: serde_json::Map<String, Value> = (0..520)
-        .map(|n| (format!("m{n:03}"), if n < 505 { json!({"mode": "chat", "litellm_provider": "p"}) } else { entry("1e-06") }))
+        .map(|n| {
+            (
+                format!("m{n:03}"),
+                if n < 505 { json!({"mode": "chat", "litellm_provider": "p"}) } else { entry("1e-06") },
+            )
+        })
         .collect();
     let file = Value::Object(file).to_string();
     let (mut after, mut told, mut created) = (0, 0, 0);
