@@ -39,7 +39,8 @@ pub fn text(model: &Model, path: &str) -> Result<String, serde_json::Error> {
     String::from_utf8(bytes).map_err(serde::ser::Error::custom)
 }
 
-/// What a model's file says after a change of the model: every line that need not change stays as it was written.
+/// What a model's file says after a change of the model: every value that need not change stays as it was
+/// written, in the order of the file; an object in which something changes has the layout of the others.
 ///
 /// # Errors
 /// Whatever `serde_json` says when a model cannot be written as JSON.
