@@ -47,8 +47,7 @@ impl Body {
             Some(Value::Null) | None => header_reason(request)?,
             Some(_) => return Err(invalid(&[document.problem("/reason", "a reason is a text")])),
         };
-        if reason.chars().count() > MAX_REASON {
-            let message = format!("a reason has at most {MAX_REASON} characters");
+        if let Some(message) = reason_problem(&reason) {
             return Err(invalid(&[document.problem("/reason", message)]));
         }
         let until = if mode::is_override(request) { document.take("until") } else { None };
@@ -70,10 +69,16 @@ impl Body {
     }
 }
 
-fn header_reason(request: &Request) -> Result<String, Problem> {
+/// Why, by the header `X-Reason`; empty when it is not given.
+pub(crate) fn header_reason(request: &Request) -> Result<String, Problem> {
     let Some(value) = request.headers.get("x-reason") else { return Ok(String::new()) };
     let text = std::str::from_utf8(value.as_bytes());
     text.map(str::to_owned).map_err(|_| Problem::bad_parameter("X-Reason", "the header is not UTF-8"))
+}
+
+/// What is wrong with a reason.
+pub(crate) fn reason_problem(reason: &str) -> Option<String> {
+    (reason.chars().count() > MAX_REASON).then(|| format!("a reason has at most {MAX_REASON} characters"))
 }
 
 fn malformed(problems: &[roster_core::Problem]) -> Problem {

@@ -1,13 +1,13 @@
 //! `GET /admin/audit/export`: the audit as JSON Lines or CSV, oldest first, in pages that a `Link` joins.
 
-use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LINK};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
 use roster_core::audit::AuditEntry;
 use roster_http::{Problem, Query, Reply, Request};
 use roster_store::audit::Order;
 
-use crate::App;
 use crate::timeline::Timeline;
+use crate::{App, listing};
 
 const DEFAULT_LIMIT: usize = 1_000;
 const MAX_LIMIT: usize = 5_000;
@@ -61,14 +61,7 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
                 .unwrap_or(HeaderValue::from_static("attachment")),
         );
     if let Some(cursor) = next_cursor {
-        let mut pairs: Vec<(&str, &str)> =
-            request.query.iter().map(|(n, v)| (n.as_str(), v.as_str())).filter(|(n, _)| *n != "cursor").collect();
-        pairs.push(("cursor", &cursor));
-        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        let link = HeaderValue::try_from(format!("<?{query}>; rel=\"next\""));
-        reply.headers.extend(link.ok().map(|link| (LINK, link)));
-        let cursor = HeaderValue::try_from(cursor);
-        reply.headers.extend(cursor.ok().map(|cursor| (HeaderName::from_static("x-next-cursor"), cursor)));
+        listing::link(&mut reply, &request, &cursor);
     }
     Ok(reply)
 }

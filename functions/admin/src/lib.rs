@@ -8,7 +8,10 @@ mod edit_meta;
 mod edit_model;
 mod end_override;
 mod export_audit;
+mod export_models;
 mod get_record;
+mod import_models;
+mod imports;
 mod list_archived;
 mod list_audit;
 mod list_legacy;
@@ -107,5 +110,7 @@ pub static FUNCTIONS: &[Function<App>] = &[
     admins("list-audit", |app, request| Box::pin(list_audit::handle(app, request))),
     admins("report-audit", |app, request| Box::pin(report_audit::handle(app, request))),
     admins("list-warnings", |app, request| Box::pin(list_warnings::handle(app, request))),
+    admins("import-models", |app, request| Box::pin(import_models::handle(app, request))),
+    admins("export-models", |app, request| Box::pin(export_models::handle(app, request))),
     admins("export-audit", |app, request| Box::pin(export_audit::handle(app, request))),
 ];

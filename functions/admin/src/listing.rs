@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::header::LINK;
+use http::{HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use roster_core::end_of_life;
 use roster_core::lifecycle::Stage;
@@ -106,6 +107,18 @@ impl Pinned {
         let (revision, at) = (self.snapshot.revision, self.snapshot.epoch());
         Cursor { revision, bundle: None, at, after }.encode(&self.view)
     }
+}
+
+/// Tells where the next page of a file is.
+pub(crate) fn link(reply: &mut Reply, request: &Request, cursor: &str) {
+    let mut pairs: Vec<(&str, &str)> =
+        request.query.iter().map(|(n, v)| (n.as_str(), v.as_str())).filter(|(n, _)| *n != "cursor").collect();
+    pairs.push(("cursor", cursor));
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    let link = HeaderValue::try_from(format!("<?{query}>; rel=\"next\""));
+    reply.headers.extend(link.ok().map(|link| (LINK, link)));
+    let cursor = HeaderValue::try_from(cursor);
+    reply.headers.extend(cursor.ok().map(|cursor| (HeaderName::from_static("x-next-cursor"), cursor)));
 }
 
 fn revision_expired(revision: u64) -> Problem {

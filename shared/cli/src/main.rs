@@ -5,8 +5,11 @@ mod comment;
 mod dev;
 mod digest;
 mod drift;
+mod export;
+mod fitting;
 mod github;
 mod history;
+mod import;
 mod migrate;
 mod output;
 mod plan;
@@ -86,6 +89,12 @@ enum Verb {
     Audit(audit::Verb),
     /// Turn an old table, one column a field, into files of the catalogue, and prove that nothing is lost
     Migrate(migrate::Arguments),
+    /// Write the models of another catalogue as files, and keep what people have edited in them
+    ///
+    /// Every entry is imported or listed with its reason. Exits with 1 when nothing of a file can be imported.
+    Import(import::Arguments),
+    /// Print the catalogue on disk as other tools read it
+    Export(export::Arguments),
     /// Make a token for the local stack
     Token(token::Arguments),
 }
@@ -142,6 +151,8 @@ async fn run(verb: Verb) -> Result<(), Failure> {
         Verb::History { id, limit, tables, json } => history::run(&id, limit, &tables, json.output()).await,
         Verb::Audit(verb) => audit::run(verb).await,
         Verb::Migrate(arguments) => migrate::run(&arguments),
+        Verb::Import(arguments) => import::run(&arguments),
+        Verb::Export(arguments) => export::run(&arguments),
         Verb::Token(arguments) => token::run(&arguments),
     }
 }

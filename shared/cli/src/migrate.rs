@@ -19,6 +19,7 @@ use roster_core::validate::{self, Proposal, SourcedModel};
 use serde_json::Value;
 
 use crate::Json;
+use crate::fitting::{self, Candidate};
 use crate::output::Failure;
 use report::{FileReport, Outcome, Report, RowProblem};
 use row::{Field, Origin};
@@ -95,12 +96,13 @@ struct Planned<'a> {
     outcome: Outcome,
 }
 
-impl Planned<'_> {
-    /// The file as the rules name it, whatever the directory that it goes to.
-    fn path(&self) -> &str {
-        self.sourced.document.path()
+impl Candidate for Planned<'_> {
+    fn sourced(&self) -> &Arc<SourcedModel> {
+        &self.sourced
     }
+}
 
+impl Planned<'_> {
     fn id(&self) -> &str {
         self.sourced.model.id.as_str()
     }
@@ -281,36 +283,21 @@ impl Migration<'_> {
             true => crate::validate::read_all(&self.arguments.out)?.0,
             false => Proposal::default(),
         };
-        // What is wrong already is not this table's doing.
-        let known: BTreeSet<Problem> = crate::validate::across(&before)?.into_iter().collect();
-        loop {
-            let ours: HashSet<&str> = planned.iter().map(Planned::path).collect();
-            let others = before.present.iter().filter(|sourced| !ours.contains(sourced.document.path())).cloned();
-            let mut after = Proposal { unreadable: before.unreadable.clone(), ..Proposal::default() };
-            after.present = others.chain(planned.iter().map(|plan| plan.sourced.clone())).collect();
-            // When one row stops all, a reference to it is no mistake of its own.
-            if !self.arguments.partial {
-                let ids: HashSet<&str> = planned.iter().map(Planned::id).collect();
-                let all = table.rows.iter().filter_map(|row| self.id_of(row));
-                after.unreadable.extend(all.filter(|id| !ids.contains(id.as_str())));
-            }
-            let mut found: BTreeMap<String, Vec<Problem>> = BTreeMap::new();
-            for problem in crate::validate::across(&after)?.into_iter().filter(|problem| !known.contains(problem)) {
-                found.entry(problem.file.clone()).or_default().push(problem);
-            }
-            let count = planned.len();
-            planned.retain(|plan| {
-                let of_this = found.remove(plan.path()).unwrap_or_default();
-                let problems: Vec<_> = of_this.iter().map(|it| self.problem(plan.row, &in_document(it))).collect();
-                self.problems.extend(problems);
-                of_this.is_empty()
-            });
-            // Without a row, others may lose their replacement: the rest is looked at again.
-            if planned.len() == count {
-                self.problems.extend(found.into_values().flatten().map(RowProblem::from));
-                return Ok(());
-            }
-        }
+        let is_partial = self.arguments.partial;
+        // When one row stops all, a reference to it is no mistake of its own.
+        let all: Vec<String> = table.rows.iter().filter_map(|row| self.id_of(row)).collect();
+        let awaited = |planned: &[Planned<'_>]| {
+            let ids: HashSet<&str> = planned.iter().map(Planned::id).collect();
+            all.iter().filter(|id| !is_partial && !ids.contains(id.as_str())).cloned().collect()
+        };
+        let mut refused = Vec::new();
+        let others = fitting::retain(&before, planned, awaited, |plan, problems| {
+            refused.extend(problems.iter().map(|problem| (plan.row, in_document(problem))));
+        })?;
+        let refused: Vec<_> = refused.iter().map(|(row, message)| self.problem(row, message)).collect();
+        self.problems.extend(refused);
+        self.problems.extend(others.into_iter().map(RowProblem::from));
+        Ok(())
     }
 
     /// Writes the files, and looks for every value in what can be read of them afterwards.
@@ -356,7 +343,7 @@ fn plan<'a>(row: &'a Row, rules: &Rules, out: &Path) -> Result<Planned<'a>, Vec<
 }
 
 /// A mistake of a document that is nowhere yet: its line would mislead.
-fn in_document(problem: &Problem) -> String {
+pub(crate) fn in_document(problem: &Problem) -> String {
     match problem.pointer.as_str() {
         "" => problem.message.clone(),
         pointer => format!("{pointer}: {}", problem.message),

@@ -690,3 +690,65 @@ fn a_workflow_reports_and_comments() {
         assert!(!told.contains(secret), "{told}");
     }
 }
+
+#[test]
+fn an_import_keeps_what_people_edited_and_goes_out_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (out, upstream) = (path("catalog"), path("litellm.json"));
+    let file = |price: &str, output: &str| {
+        format!(
+            r#"{{"sample_spec": {{}}, "gpt-x": {{"litellm_provider": "openai", "mode": "chat", "max_input_tokens": 1000,
+            "input_cost_per_token": {price}, "output_cost_per_token": {output}, "input_cost_per_image": 0.00100}}}}"#
+        )
+    };
+    std::fs::write(&upstream, file("1.25e-06", "1e-05")).unwrap();
+    let arguments = ["import", "--from", "litellm", &upstream, "--out", &out];
+    let dry = printed(&[&arguments[..], &["--dry-run"]].concat());
+    assert!(
+        dry.ends_with("2 entries: 1 created, 0 updated, 0 unchanged, 1 skipped (1 example); nothing was written"),
+        "{dry}"
+    );
+    assert!(!Path::new(&out).exists());
+    let first = printed(&arguments);
+    assert!(
+        first.contains("note: input_cost_per_image has no field here: kept in providerMetadata (1 model)"),
+        "{first}"
+    );
+    assert!(first.contains("skipped sample_spec: explains the format, and is no model"), "{first}");
+    assert_eq!(printed(&["validate", &out]), "1 model, all valid");
+    let model = path("catalog/models/openai/gpt-x.json");
+    let written = std::fs::read_to_string(&model).unwrap();
+    assert!(written.contains("\"input_cost_per_image\": \"0.00100\""), "{written}");
+    let again = printed(&arguments);
+    assert!(again.ends_with("2 entries: 0 created, 0 updated, 1 unchanged, 1 skipped (1 example)"), "{again}");
+    assert_eq!(std::fs::read_to_string(&model).unwrap(), written);
+
+    // A person edits one price; upstream changes both prices.
+    let edited = written.replace("\"inputCostPerMillionTokens\": 1250,", "\"inputCostPerMillionTokens\": 1300,");
+    std::fs::write(&model, &edited).unwrap();
+    std::fs::write(&upstream, file("1.5e-06", "2e-05")).unwrap();
+    let next = printed(&arguments);
+    assert!(next.contains("/meta/inputCostPerMillionTokens is 1300, litellm says 1500: edited by hand"), "{next}");
+    let after = std::fs::read_to_string(&model).unwrap();
+    let lines: Vec<(&str, &str)> = edited.lines().zip(after.lines()).filter(|(old, new)| old != new).collect();
+    let price = |old, new| {
+        (format!("\"outputCostPerMillionTokens\": {old},"), format!("\"outputCostPerMillionTokens\": {new},"))
+    };
+    assert_eq!(lines.len(), 2, "the price, and what is remembered of it: {lines:?}");
+    let (old, new) = price(10000, 20000);
+    assert!(lines[0].0.ends_with(&old) && lines[0].1.ends_with(&new), "{lines:?}");
+    assert_eq!(printed(&["validate", &out]), "1 model, all valid");
+
+    for format in ["roster", "models.dev", "litellm", "csv"] {
+        let exported = path("export");
+        printed(&["export", "--to", format, "--out", &exported, &out]);
+        let back = path(&format!("back-{format}"));
+        printed(&["import", "--from", format, &exported, "--out", &back]);
+        let there = std::fs::read_to_string(format!("{back}/models/openai/gpt-x.json")).unwrap();
+        assert_eq!(there, after, "{format}");
+    }
+    std::fs::write(&upstream, r#"{"a": 1}"#).unwrap();
+    let refused = roster(&arguments);
+    assert_eq!(refused.status.code(), Some(1), "nothing could be imported");
+}

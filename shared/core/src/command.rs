@@ -17,6 +17,8 @@ pub enum Command {
     Create(Document),
     /// A copy of another model, under another id and with some keys set otherwise (RFC 7396).
     Duplicate(Map<String, Value>),
+    /// The whole document is given, in the place of the one that is there: an import.
+    Replace(Document),
     /// Some keys of the document change (RFC 7396).
     Edit(Map<String, Value>),
     /// Some keys of its `meta` change (RFC 7396).
@@ -58,6 +60,10 @@ impl Command {
         let desired = match (self, model) {
             (Self::Create(document), _) => validate::read_body(document.clone()),
             (_, None) => Err(vec![problem("", "there is no model to do this to")]),
+            (Self::Replace(document), Some(model)) if document.value()["id"] != model.id.as_str() => {
+                Err(vec![document.problem("/id", "an id never changes")])
+            }
+            (Self::Replace(document), Some(_)) => validate::read_body(document.clone()),
             (command, Some(model)) => command.changed(model, now).and_then(|document| {
                 let bytes = serde_json::to_vec(&document).map_err(|error| vec![problem("", error.to_string())])?;
                 validate::read_body(Document::parse("", &bytes)?).map_err(|problems| self.placed(problems))
@@ -88,7 +94,7 @@ impl Command {
                 .map_or(pointer.to_owned(), |(name, _)| format!("/{name}")),
             _ => pointer.to_owned(),
         };
-        let has_text = matches!(self, Self::Create(_));
+        let has_text = matches!(self, Self::Create(_) | Self::Replace(_));
         let problems = problems.into_iter().map(|problem| Problem { pointer: place(&problem.pointer), ..problem });
         // A document that was put together has no lines that its author knows.
         let without_line = |problem| if has_text { problem } else { Problem { line: 0, column: 0, ..problem } };
@@ -98,7 +104,7 @@ impl Command {
     fn changed(&self, model: &Model, now: Timestamp) -> Result<Value, Vec<Problem>> {
         let mut model = model.clone();
         let mut patch = match self {
-            Self::Create(_) | Self::EndOverride => Map::new(),
+            Self::Create(_) | Self::Replace(_) | Self::EndOverride => Map::new(),
             Self::Duplicate(overrides) => {
                 if !overrides.contains_key("id") {
                     return Err(vec![problem("/id", "the copy needs an id of its own")]);

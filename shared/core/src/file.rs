@@ -2,6 +2,8 @@
 
 use std::io;
 
+use jsonc_parser::ast;
+use jsonc_parser::common::Ranged as _;
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
@@ -35,6 +37,76 @@ pub fn text(model: &Model, path: &str) -> Result<String, serde_json::Error> {
     file.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, Layout::default()))?;
     bytes.push(b'\n');
     String::from_utf8(bytes).map_err(serde::ser::Error::custom)
+}
+
+/// What a model's file says after a change of the model: every value that need not change stays as it was
+/// written, in the order of the file; an object in which something changes has the layout of the others.
+///
+/// # Errors
+/// Whatever `serde_json` says when a model cannot be written as JSON.
+pub fn updated(there: &str, before: &Model, after: &Model, path: &str) -> Result<String, serde_json::Error> {
+    let (before, after) = (text(before, path)?, text(after, path)?);
+    fn parse(text: &str) -> Option<ast::Value<'_>> {
+        jsonc_parser::parse_to_ast(text, &Default::default(), &Default::default()).ok()?.value
+    }
+    let (Some(old), Some(plain), Some(new)) = (parse(there), parse(&before), parse(&after)) else { return Ok(after) };
+    let mut written = Laid { there, before: &before, after: &after }.node(&old, Some(&plain), &new, 0);
+    written.push('\n');
+    Ok(written)
+}
+
+/// A file as it is, the layout of what it says, and the layout of what it shall say.
+struct Laid<'a> {
+    there: &'a str,
+    before: &'a str,
+    after: &'a str,
+}
+
+impl Laid<'_> {
+    fn node(&self, old: &ast::Value<'_>, plain: Option<&ast::Value<'_>>, new: &ast::Value<'_>, depth: usize) -> String {
+        let wanted = new.text(self.after);
+        match (old, plain, new) {
+            _ if plain.is_some_and(|plain| plain.text(self.before) == wanted) => old.text(self.there).to_owned(),
+            (ast::Value::Object(old), Some(ast::Value::Object(plain)), ast::Value::Object(new)) => {
+                self.object(old, plain, new, depth)
+            }
+            _ => wanted.to_owned(),
+        }
+    }
+
+    /// The keys in the order that the file has; new ones behind the one that is before them in the layout.
+    fn object(&self, old: &ast::Object<'_>, plain: &ast::Object<'_>, new: &ast::Object<'_>, depth: usize) -> String {
+        fn find<'o, 't>(object: &'o ast::Object<'t>, key: &str) -> Option<&'o ast::Value<'t>> {
+            object.properties.iter().find(|property| property.name.as_str() == key).map(|property| &property.value)
+        }
+        let mut lines: Vec<(&str, String)> = Vec::new();
+        for property in &old.properties {
+            let key = property.name.as_str();
+            match (find(plain, key), find(new, key)) {
+                (before, Some(value)) => lines.push((key, self.node(&property.value, before, value, depth + 1))),
+                // The layout leaves out what says nothing; the file may say it.
+                (None, None) => lines.push((key, property.value.text(self.there).to_owned())),
+                (Some(_), None) => {}
+            }
+        }
+        let mut at = 0;
+        for property in &new.properties {
+            let key = property.name.as_str();
+            match lines.iter().position(|(other, _)| *other == key) {
+                Some(found) => at = found + 1,
+                None => {
+                    lines.insert(at, (key, property.value.text(self.after).to_owned()));
+                    at += 1;
+                }
+            }
+        }
+        let (indent, end) = ("  ".repeat(depth + 1), "  ".repeat(depth));
+        let lines = lines.iter().map(|(key, value)| format!("{indent}{}: {value}", serde_json::Value::from(*key)));
+        match lines.collect::<Vec<_>>() {
+            lines if lines.is_empty() => "{}".to_owned(),
+            lines => format!("{{\n{}\n{end}}}", lines.join(",\n")),
+        }
+    }
 }
 
 /// Objects take a line a key; arrays, and all that is in them, take one line.
@@ -132,6 +204,29 @@ mod tests {
             let written = text(&model, &path(&model)).unwrap();
             assert_eq!(lines(&written), lines(std::str::from_utf8(&bytes).unwrap()), "{name}");
             assert_eq!(read_model(&path(&model), written.as_bytes()).unwrap().model, model);
+        }
+    }
+
+    /// Of every file, a change of a price changes the line of the price.
+    #[test]
+    fn a_small_change_of_a_model_is_a_small_change_of_its_file() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for path in ["catalog/models/openai/gpt-5.json", "catalog/models/groq/whisper-large-v3.json"] {
+            let there = std::fs::read_to_string(root.join(path)).unwrap();
+            let before = read_model(path, there.as_bytes()).unwrap().model;
+            assert_eq!(updated(&there, &before, &before, path).unwrap(), there);
+            let mut after = before.clone();
+            after.meta.output_cost_per_million_tokens = "12.5".parse().ok();
+            after.meta.provider_metadata.insert("zeta".to_owned(), serde_json::json!({"a": 1}));
+            after.meta.description.clear();
+            let written = updated(&there, &before, &after, path).unwrap();
+            assert_eq!(read_model(path, written.as_bytes()).unwrap().model, after);
+            let gone: Vec<&str> = there.lines().filter(|line| !written.lines().any(|other| other == *line)).collect();
+            assert!(gone.len() <= 3, "description, price, and the line that gets a comma: {gone:?}");
+            let odd = there.replacen("\"name\":", "\"protected\":   false,\n \"name\" :", 1);
+            let written = updated(&odd, &before, &after, path).unwrap();
+            assert!(written.contains("\"protected\": false"), "{written}");
+            assert_eq!(read_model(path, written.as_bytes()).unwrap().model, after);
         }
     }
 

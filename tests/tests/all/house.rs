@@ -56,6 +56,7 @@ fn dependencies_point_one_way() {
         all[name].iter().map(String::as_str).filter(|other| all.contains_key(*other)).collect()
     };
     assert_eq!(ours("roster-core"), [""; 0]);
+    assert_eq!(ours("roster-exchange"), ["roster-core"]);
     assert_eq!(ours("roster-git"), [""; 0]);
     assert_eq!(ours("roster-git-server"), [""; 0]);
     assert_eq!(ours("roster-github"), [""; 0]);
@@ -68,7 +69,8 @@ fn dependencies_point_one_way() {
     assert_eq!(ours("roster-public"), ["roster-core", "roster-http", "roster-store"]);
     assert_eq!(ours("roster-edit"), ["roster-core", "roster-store"]);
     // Git only for the local stack: see `what_answers_callers_is_small`.
-    let admin = ["roster-core", "roster-edit", "roster-git", "roster-github", "roster-http", "roster-store"];
+    let admin =
+        ["roster-core", "roster-edit", "roster-exchange", "roster-git", "roster-github", "roster-http", "roster-store"];
     assert_eq!(ours("roster-admin"), admin);
     assert_eq!(ours("roster-events"), ["roster-core", "roster-http", "roster-notice", "roster-store"]);
     let gitops = ["roster-core", "roster-git", "roster-github", "roster-http", "roster-store", "roster-sync"];
@@ -123,9 +125,10 @@ fn one_crate_knows_each_outside_world() {
     assert_eq!(users("reqwest"), ["roster-http", "roster-notice", "roster-tests"]);
     assert_eq!(users("jsonschema"), ["roster-core"]);
     assert_eq!(users("dynoxide"), ["roster-local"]);
-    let pure = &all["roster-core"];
-    for banned in ["tokio", "http", "hyper", "futures"] {
-        assert!(!pure.contains(banned), "core depends on {banned}");
+    for pure in ["roster-core", "roster-exchange"] {
+        for banned in ["tokio", "http", "hyper", "futures"] {
+            assert!(!all[pure].contains(banned), "{pure} depends on {banned}");
+        }
     }
 }
 

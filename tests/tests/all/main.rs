@@ -7,6 +7,7 @@ mod admin_bodies;
 mod bad_input;
 mod clients;
 mod crash;
+mod exchange;
 mod faults;
 mod git_faults;
 mod github;
