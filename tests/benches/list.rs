@@ -40,11 +40,7 @@ impl Host for Floor {
         Some(Box::pin(async move { reply.ok_or_else(Problem::internal) }))
     }
 
-    fn event(
-        &self,
-        _: &str,
-        _: Value,
-    ) -> Option<HandlerFuture<'_, Result<Value, roster_http::function::EventError>>> {
+    fn event(&self, _: &str, _: Value) -> Option<HandlerFuture<'_, Result<Value, roster_http::function::EventError>>> {
         None
     }
 }
@@ -173,7 +169,9 @@ async fn measure() {
     let gateways = [gateway(&template, roster.clone()).await, gateway(&template, floor.clone()).await];
     let urls = gateways.each_ref().map(Gateway::url);
     let clients = [Client::new(), Client::new()];
-    println!("| {MODELS} models, median of {ROUNDS} rounds | bytes | through the gateway | constant | ratio | goal | in the handler | constant |");
+    println!(
+        "| {MODELS} models, median of {ROUNDS} rounds | bytes | through the gateway | constant | ratio | goal | in the handler | constant |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     for case in &cases {
         let (mut over_http, mut in_handler) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);

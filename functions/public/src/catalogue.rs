@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use roster_core::tier::Tier;
 use roster_http::fingerprint::fingerprint;
 use roster_http::{Caller, Cursor, ETag, Problem, Request};
-use roster_store::{Appearances, AsOf, Unkept};
 use roster_store::reader::{Served, Snapshot, Source};
+use roster_store::{Appearances, AsOf, Unkept};
 
 use crate::App;
 use crate::selection::Listing;

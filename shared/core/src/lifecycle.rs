@@ -50,7 +50,11 @@ pub struct PricesAt<'m> {
 impl<'m> PricesAt<'m> {
     /// These prices, with every scheduled change that has begun.
     #[must_use]
-    pub fn with_schedule(mut self, schedule: &'m [ScheduledPrice], has_begun: impl Fn(&ScheduledPrice) -> bool) -> Self {
+    pub fn with_schedule(
+        mut self,
+        schedule: &'m [ScheduledPrice],
+        has_begun: impl Fn(&ScheduledPrice) -> bool,
+    ) -> Self {
         for scheduled in schedule.iter().filter(|scheduled| has_begun(scheduled)) {
             self.input = scheduled.input_cost_per_million_tokens.or(self.input);
             self.output = scheduled.output_cost_per_million_tokens.or(self.output);

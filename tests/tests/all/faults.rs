@@ -340,7 +340,8 @@ async fn two_workers_that_race() {
         // Whoever loses says so, and nothing else.
         let (first, second) = tokio::join!(one.run(&options[0], |_, _, _| {}), other.run(&options[1], |_, _, _| {}));
         for outcome in [first, second] {
-            let is_answer = matches!(outcome.as_ref().map_err(cause), Ok(_) | Err(SyncError::Busy | SyncError::Store(_)));
+            let is_answer =
+                matches!(outcome.as_ref().map_err(cause), Ok(_) | Err(SyncError::Busy | SyncError::Store(_)));
             assert!(is_answer, "{outcome:?}");
         }
         let run = persist(&again, |_| true, async || other.run(&options[1], |_, _, _| {}).await);
