@@ -2,7 +2,7 @@
 //!
 //! Pushes go over HTTP to `git http-backend`, whose hook signs and delivers; a client asks for the model that changed
 //! every few milliseconds. The time begins when the hook starts, which is when the branch has moved.
-#![expect(clippy::unwrap_used, reason = "a bench that cannot be set up shall fail")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a bench that cannot be set up shall fail")]
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::fs::{self, File};

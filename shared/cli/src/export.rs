@@ -36,7 +36,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let bytes = roster_exchange::write(arguments.to, &models)?;
     match &arguments.out {
         Some(out) => fs::write(out, bytes).map_err(|error| Failure::new(format!("{}: {error}", out.display()))),
-        // A reader that went away is no failure.
-        None => Ok(drop(std::io::stdout().lock().write_all(&bytes))),
+        None => {
+            // A reader that went away is no failure.
+            let _ = std::io::stdout().lock().write_all(&bytes);
+            Ok(())
+        }
     }
 }

@@ -88,10 +88,13 @@ fn every_entry_is_imported_or_skipped_with_its_reason() {
     insta::assert_json_snapshot!(told);
 }
 
+/// A format, its sample, where its prices stand there and here, and by how many places they differ.
+type Places = (Format, &'static str, &'static [(&'static str, &'static str)], u32);
+
 /// Each price again, by another arithmetic: source digits as a decimal, times a power of ten.
 #[test]
 fn every_price_is_exact() {
-    let places: [(Format, &str, &[(&str, &str)], u32); 3] = [
+    let places: [Places; 3] = [
         (
             Format::LiteLlm,
             "litellm-1.60.0.json",

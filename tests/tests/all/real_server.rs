@@ -1,5 +1,4 @@
 //! A real Git server: pushes over HTTP to `git http-backend`, whose hook delivers signed webhooks to the gateway.
-#![expect(clippy::print_stdout, reason = "how long a merge takes to be seen is worth reading")]
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -47,7 +46,7 @@ async fn until_visible(stack: &TestStack, expected: u64) -> Duration {
 }
 
 fn last(forge: &TestForge) -> Delivery {
-    forge.deliveries().pop().expect("a delivery")
+    forge.deliveries().pop().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
