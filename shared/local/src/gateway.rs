@@ -1,6 +1,6 @@
 //! The gateway: HTTP in front of the functions, as API Gateway is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -173,11 +173,11 @@ impl Service {
 }
 
 fn other_methods(routes: &[(Method, Target)]) -> Problem {
-    let mut allowed: Vec<&str> = routes.iter().map(|(method, _)| method.as_str()).collect();
-    if allowed.contains(&"GET") {
-        allowed.push("HEAD");
+    let mut allowed: BTreeSet<&str> = routes.iter().map(|(method, _)| method.as_str()).collect();
+    if allowed.contains("GET") {
+        allowed.insert("HEAD");
     }
-    let allowed = allowed.join(", ");
+    let allowed = allowed.into_iter().collect::<Vec<_>>().join(", ");
     let detail = "the path is served with other methods only: see the Allow header";
     let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail);
     match HeaderValue::try_from(allowed) {
