@@ -1,10 +1,14 @@
 //! What clients call: the published catalogue, read only.
 
 mod catalogue;
+#[cfg(feature = "contract")]
+pub mod contract;
 mod get_model;
+mod get_schema;
 mod health;
 mod list_models;
 mod lookup;
+mod openapi;
 mod page;
 mod resolve_model;
 mod selection;
@@ -95,6 +99,14 @@ pub static FUNCTIONS: &[Function<App>] = &[
     Function {
         name: "health",
         handler: Handler::Http(Access::Open, |app, request| Box::pin(health::handle(app, request))),
+    },
+    Function {
+        name: "openapi",
+        handler: Handler::Http(Access::Open, |_, request| Box::pin(async move { openapi::handle(&request) })),
+    },
+    Function {
+        name: "get-schema",
+        handler: Handler::Http(Access::Open, |_, request| Box::pin(async move { get_schema::handle(&request) })),
     },
 ];
 

@@ -8,6 +8,7 @@ mod drift;
 mod github;
 mod history;
 mod migrate;
+mod openapi;
 mod output;
 mod plan;
 mod report;
@@ -86,6 +87,8 @@ enum Verb {
     Audit(audit::Verb),
     /// Turn an old table, one column a field, into files of the catalogue, and prove that nothing is lost
     Migrate(migrate::Arguments),
+    /// Print the OpenAPI document of this code, or check it against a released one
+    Openapi(openapi::Arguments),
     /// Make a token for the local stack
     Token(token::Arguments),
 }
@@ -142,6 +145,7 @@ async fn run(verb: Verb) -> Result<(), Failure> {
         Verb::History { id, limit, tables, json } => history::run(&id, limit, &tables, json.output()).await,
         Verb::Audit(verb) => audit::run(verb).await,
         Verb::Migrate(arguments) => migrate::run(&arguments),
+        Verb::Openapi(arguments) => openapi::run(&arguments),
         Verb::Token(arguments) => token::run(&arguments),
     }
 }
