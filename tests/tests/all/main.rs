@@ -5,6 +5,7 @@ mod access;
 mod admin;
 mod admin_bodies;
 mod bad_input;
+mod contract;
 mod crash;
 mod faults;
 mod git_faults;
