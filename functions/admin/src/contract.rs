@@ -99,7 +99,9 @@ fn write(schemas: &mut Schemas, endpoint: Endpoint, status: u16) -> Endpoint {
     let mut changed = record(schemas);
     for (key, schema) in steps {
         changed["properties"][key] = schema;
-        changed["required"].as_array_mut().map_or((), |required| required.push(key.into()));
+        if let Some(required) = changed["required"].as_array_mut() {
+            required.push(key.into());
+        }
     }
     let holds = list(schemas.of::<Hold>());
     let changed = schemas.named("Changed", with_optional(changed, [("approved", holds.clone())]));

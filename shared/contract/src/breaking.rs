@@ -207,7 +207,9 @@ impl<'d> Comparison<'d> {
         let rules = ["pattern", "format", "uniqueItems", "allOf", "if"];
         let has_new = |key: &str| new.get(key).is_some_and(|rule| old.get(key) != Some(rule));
         if way == Way::Written {
-            self.found.extend(rules.into_iter().filter(|key| has_new(key)).map(|key| format!("{place}: {key} is another rule")));
+            self.found.extend(
+                rules.into_iter().filter(|key| has_new(key)).map(|key| format!("{place}: {key} is another rule")),
+            );
         }
     }
 

@@ -65,10 +65,13 @@ fn every_type_of_problem_is_documented() {
     let document = document();
     let responses = document["components"]["responses"].as_object().unwrap();
     let told: String = responses.values().map(|response| response["description"].as_str().unwrap()).collect();
-    let documented: BTreeSet<&str> = told.split('`').filter_map(|word| word.strip_prefix("urn:roster:problem:")).collect();
+    let documented: BTreeSet<&str> =
+        told.split('`').filter_map(|word| word.strip_prefix("urn:roster:problem:")).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut code = String::new();
-    for directory in ["shared/http/src", "shared/local/src", "functions/public/src", "functions/admin/src", "functions/gitops/src"] {
+    for directory in
+        ["shared/http/src", "shared/local/src", "functions/public/src", "functions/admin/src", "functions/gitops/src"]
+    {
         for file in std::fs::read_dir(root.join(directory)).unwrap() {
             let file = file.unwrap().path();
             if file.is_file() && !file.ends_with("contract.rs") {
@@ -81,9 +84,11 @@ fn every_type_of_problem_is_documented() {
     }
     for (at, _) in code.match_indices("Problem::new(") {
         let call = &code[at..code[at..].find(';').map_or(code.len(), |end| at + end)];
-        let kind = call.split('"').skip(1).step_by(2).find(|word| {
-            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
-        });
+        let kind = call
+            .split('"')
+            .skip(1)
+            .step_by(2)
+            .find(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'));
         if let Some(kind) = kind {
             assert!(documented.contains(kind), "{kind} is not in contract/problems.rs");
         }
