@@ -52,7 +52,8 @@ impl<'q> Listing<'q> {
         key: &str,
         takes: impl Fn(&View) -> bool,
     ) -> Result<Page, Problem> {
-        let Pinned { snapshot, after, view } = self.pin(app, request, key).await?;
+        let pinned = self.pin(app, request, key).await?;
+        let Pinned { snapshot, after, .. } = &pinned;
         let is_asked = |view: &&View| self.takes(view) && takes(view);
         let mut matching: Vec<&View> = snapshot.views().chain(snapshot.tombstones()).filter(is_asked).collect();
         matching.sort_by(|one, other| one.id.cmp(&other.id));
@@ -61,11 +62,8 @@ impl<'q> Listing<'q> {
             matching.iter().filter(|view| view.id.as_str() > after.as_str()).map(|view| view.id.clone()).collect();
         let has_next = ids.len() > self.limit;
         ids.truncate(self.limit);
-        let last = ids.last().filter(|_| has_next).map(ToString::to_string);
-        let next = last.map(|after| {
-            Cursor { revision: snapshot.revision, bundle: None, at: snapshot.epoch(), after }.encode(&view)
-        });
-        Ok(Page { ids, total, next, snapshot })
+        let next = ids.last().filter(|_| has_next).map(|last| pinned.cursor(last.to_string()));
+        Ok(Page { ids, total, next, snapshot: pinned.snapshot })
     }
 
     /// The revision that a list is out of, and where it goes on; `key` names what else is asked for.
