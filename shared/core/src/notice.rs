@@ -178,30 +178,10 @@ mod tests {
     use super::*;
     use crate::model::Model;
     use crate::model::tests::model;
-    use crate::plan::{self, Asker, Desired};
-    use crate::record::{ChangeNote, Origin};
-    use crate::status;
+    use crate::status::{self, tests::stepped};
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
-    }
-
-    fn stepped(old: Option<&Record>, spec: Model) -> Record {
-        let id = spec.id.clone();
-        let step = plan::step(&id, old, &Desired::Present(Box::new(spec)), Asker::Api).unwrap();
-        let change = ChangeNote {
-            operations: step.operations.clone(),
-            actor: "ada".to_owned(),
-            reason: "asked".to_owned(),
-            source: "api".to_owned(),
-            at: at("2026-01-01T00:00:00Z"),
-            applied_at: at("2026-01-01T00:00:00Z"),
-            commit: None,
-            pull_request: None,
-            revision: 1,
-            correlation_id: String::new(),
-        };
-        Record::after(old, &step, Origin::Api("ada".to_owned()), change)
     }
 
     fn kinds(old: Option<&Record>, new: &Record) -> Vec<&'static str> {

@@ -149,7 +149,7 @@ fn moved(record: &Record, status: &Status) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::audit;
     use crate::model::tests::model;
@@ -176,7 +176,7 @@ mod tests {
     }
 
     /// The record that a spec leads to.
-    fn stepped(old: Option<&Record>, spec: Model) -> Record {
+    pub(crate) fn stepped(old: Option<&Record>, spec: Model) -> Record {
         let id = spec.id.clone();
         let step = plan::step(&id, old, &Desired::Present(Box::new(spec)), Asker::Api).unwrap();
         Record::after(old, &step, Origin::Api("ada".to_owned()), note(step.operations.clone()))
