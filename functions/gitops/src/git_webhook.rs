@@ -1,7 +1,6 @@
 //! `POST /hooks/github`: a forge says that something was pushed. It only ever makes the reconciler look.
 
 use http::StatusCode;
-use roster_core::canonical::sha256_hex;
 use roster_http::{Problem, Reply, Request};
 use roster_store::Wished;
 use serde_json::{Value, json};
@@ -20,7 +19,8 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     if request.body.len() > MAX_BODY_BYTES {
         return Err(Problem::payload_too_large(MAX_BODY_BYTES));
     }
-    signature::check(secret, &request.headers, &request.body)?;
+    // The header with the delivery's id is not signed, so it cannot tell a repetition from a forgery.
+    let digest = signature::check(secret, &request.headers, &request.body)?;
     // GitHub's other content type is a form. The ping after the webhook is made tells whoever chose it.
     request.check_content_type()?;
     match EVENT.iter().find_map(|name| request.header(name)) {
@@ -32,8 +32,7 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     if let Some(reason) = read(&request)?.other_than(&app.repository, &app.branch) {
         return Ok(ignored(&reason));
     }
-    // The header with the delivery's id is not signed, so it cannot tell a repetition from a forgery.
-    let wished = app.store.deliver(&sha256_hex(&request.body), request.now).await?;
+    let wished = app.store.deliver(&digest, request.now).await?;
     Ok(reply(
         StatusCode::ACCEPTED,
         match wished {
