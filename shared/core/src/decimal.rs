@@ -39,6 +39,18 @@ impl Exact {
     pub(crate) fn from_parts(mantissa: u32, scale: u32) -> Self {
         Self(Decimal::from_parts(mantissa, 0, 0, false, scale.min(28)))
     }
+
+    /// A count.
+    #[must_use]
+    pub fn whole(count: u64) -> Self {
+        Self(count.into())
+    }
+
+    /// A measured value, to a number of places and without zeros that say nothing; below zero counts as zero.
+    #[must_use]
+    pub fn rounded(value: Decimal, places: u32) -> Self {
+        Self(value.max(Decimal::ZERO).round_dp(places).normalize())
+    }
 }
 
 impl PartialEq for Exact {

@@ -30,6 +30,8 @@ pub struct Policy {
     pub evaluation: EvaluationPolicy,
     /// The rollout of a version that brings none of its own.
     pub rollout: RolloutPolicy,
+    /// When a version may take the traffic, and what becomes of the one before it.
+    pub versions: VersionPolicy,
     /// How long things are kept.
     pub retention: RetentionPolicy,
     /// How often a caller of a tier may call; a tier without an entry has no limit.
@@ -81,6 +83,7 @@ impl Default for Policy {
             lifecycle: LifecyclePolicy::default(),
             evaluation: EvaluationPolicy::default(),
             rollout: RolloutPolicy::default(),
+            versions: VersionPolicy::default(),
             retention: RetentionPolicy::default(),
             rate_limits: BTreeMap::new(),
             read_source: ReadSourcePolicy::default(),
@@ -193,8 +196,11 @@ pub struct EvaluationPolicy {
     pub min_success_rate: Exact,
     /// The 95th percentile, in milliseconds.
     pub max_latency_ms: u64,
-    /// From 0 to 1.
+    /// The smallest mean of the confidences that results come with, from 0 to 1.
     pub min_confidence: Exact,
+    /// Minutes of which the results by themselves can stop a rollout, so that a version that turns bad late is not
+    /// carried by its past.
+    pub window_minutes: u64,
 }
 
 impl Default for EvaluationPolicy {
@@ -205,6 +211,7 @@ impl Default for EvaluationPolicy {
             min_success_rate: Exact::from_parts(95, 2),
             max_latency_ms: 5000,
             min_confidence: Exact::from_parts(7, 1),
+            window_minutes: 60,
         }
     }
 }
@@ -221,6 +228,39 @@ impl Default for RolloutPolicy {
     fn default() -> Self {
         let step = |weight_percent, hold_hours| RolloutStep { weight_percent, hold_hours };
         Self { steps: vec![step(5, 24), step(50, 24), step(100, 0)] }
+    }
+}
+
+/// When a version may take the traffic, and what becomes of the one before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct VersionPolicy {
+    /// Whether a version that does not measure up may not take the place of another.
+    pub enforce_performance_thresholds: bool,
+    /// Whether the version before it is deprecated then, else it is inactive.
+    pub deprecate_old_versions_on_new_deployment: bool,
+    /// Whether a deprecated version is retired at its end of life.
+    pub enable_automatic_retirement: bool,
+    /// Days from a version's deprecation to its end of life when none is named.
+    pub default_grace_period_days: u64,
+    /// Days before an end of life from which on people are warned.
+    pub eol_warning_threshold_days: u64,
+    /// A version whose requests cost more US dollars than this on average may not take the place of another; `None` is
+    /// no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_cost_per_request: Option<Exact>,
+}
+
+impl Default for VersionPolicy {
+    fn default() -> Self {
+        Self {
+            enforce_performance_thresholds: true,
+            deprecate_old_versions_on_new_deployment: true,
+            enable_automatic_retirement: true,
+            default_grace_period_days: 90,
+            eol_warning_threshold_days: 30,
+            max_cost_per_request: None,
+        }
     }
 }
 

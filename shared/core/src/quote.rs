@@ -113,6 +113,12 @@ impl Dollars {
         Some(Self { units, places: amount.scale() + PLACES }.reduced())
     }
 
+    /// The sum; the largest amount that can be told where it is more.
+    #[must_use]
+    pub fn saturating_add(self, other: Self) -> Self {
+        self.checked_add(other).unwrap_or(Self { units: u128::MAX, places: self.places.max(other.places) })
+    }
+
     fn checked_add(self, other: Self) -> Option<Self> {
         let places = self.places.max(other.places);
         let units = self.at(places)?.checked_add(other.at(places)?)?;
