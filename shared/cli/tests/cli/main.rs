@@ -1,6 +1,8 @@
 //! The command as people run it: real processes, a real repository, real HTTP.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on shall fail")]
 
+mod readme;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
