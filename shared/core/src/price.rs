@@ -36,6 +36,7 @@ impl std::fmt::Display for Price {
 
 /// Prices beyond plain input and output; `None` is unknown, never free.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Prices {
     /// Input tokens read from a prompt cache.
@@ -69,6 +70,7 @@ pub struct Prices {
 
 /// Other prices for requests whose prompt is longer than a number of tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PriceTier {
     /// The tier applies above this many prompt tokens.
