@@ -164,8 +164,7 @@ fn lists(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
         "Models that are hidden, with who hid them, when and why",
         "Models and versions that end soon, the soonest first",
     ];
-    let [all_legacy, all_archived, all_warnings] =
-        summaries.map(|summary| listed(schemas, Endpoint::new(summary)));
+    let [all_legacy, all_archived, all_warnings] = summaries.map(|summary| listed(schemas, Endpoint::new(summary)));
     let days = json!({"type": "integer", "minimum": 0, "maximum": 36_500});
     let entry = entry(schemas);
     let mut archived = entry.clone();
@@ -204,9 +203,11 @@ fn lists(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
         ),
         (
             "list-archived",
-            all_archived
-                .query("legacy", flag(), "Whether they were on their way out.")
-                .answers(200, "A page.", schemas.success(archived)),
+            all_archived.query("legacy", flag(), "Whether they were on their way out.").answers(
+                200,
+                "A page.",
+                schemas.success(archived),
+            ),
         ),
         (
             "list-warnings",

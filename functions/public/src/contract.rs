@@ -42,7 +42,7 @@ fn from_a_source(endpoint: Endpoint) -> Endpoint {
 
 fn list_models(schemas: &mut Schemas) -> Endpoint {
     let (view, id) = (schemas.of::<View>(), schemas.of::<ModelId>());
-    let fields = schemas.some_keys_of::<View>("ModelFields");
+    let fields = schemas.some_keys_of::<View>("ModelFields", "The fields of a model that were asked for.");
     let models = list(json!({"anyOf": [view, fields]}));
     let page = schemas.extended::<page::Tail<'_>>("ModelPage", [("models", models.clone())]);
     let gone = object([("id", id.clone()), ("replacement_model_id", nullable(id))]);
@@ -209,12 +209,8 @@ fn openai_models(schemas: &mut Schemas) -> [Endpoint; 2] {
     ]);
     let model = schemas.named("OpenAiModel", model);
     let models = object([("object", json!({"const": "list"})), ("data", list(model.clone()))]);
-    let error = object([
-        ("message", text()),
-        ("type", text()),
-        ("param", nullable(text())),
-        ("code", nullable(text())),
-    ]);
+    let error =
+        object([("message", text()), ("type", text()), ("param", nullable(text())), ("code", nullable(text()))]);
     let error = schemas.named("OpenAiError", object([("error", error)]));
     let all = Endpoint::new("The models that can be used now, as OpenAI's clients read them")
         .on("/openai/v1/models")
@@ -280,7 +276,8 @@ fn anthropic_models(schemas: &mut Schemas) -> [Endpoint; 2] {
 fn openrouter_models(schemas: &mut Schemas) -> Endpoint {
     let null = || json!({"type": "null"});
     let amount = || json!({"type": "string", "pattern": "^(-1|[0-9]+(\\.[0-9]+)?)$"});
-    let others = ["input_cache_read", "input_cache_write", "internal_reasoning", "audio", "audio_output", "image_output"];
+    let others =
+        ["input_cache_read", "input_cache_write", "internal_reasoning", "audio", "audio_output", "image_output"];
     let pricing = object([("prompt", amount()), ("completion", amount())]);
     let pricing = with_optional(pricing, others.map(|name| (name, amount())));
     let architecture = object([

@@ -396,6 +396,12 @@ mod tests {
                 json!("^a"),
                 "POST /m/{id}: parameter id: pattern is another rule",
             ),
+            (
+                &format!("{CALL}/parameters/1"),
+                "explode",
+                json!(false),
+                "POST /m/{id}: parameter limit is written in another way",
+            ),
             (&format!("{CALL}/requestBody"), "required", json!(true), "POST /m/{id}: body is required now"),
             (CALL, "requestBody", Value::Null, "POST /m/{id}: body is no longer taken"),
             (BODY, "required", json!(["a", "c"]), "POST /m/{id}: body/c: is required now"),

@@ -270,3 +270,63 @@ fn close(value: &mut Value) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(routes: &[(&str, &str, &str)], endpoints: &[(&'static str, Endpoint)]) -> Result<Value, String> {
+        let operation = |(method, path, function): &(&str, &str, &str)| Operation {
+            method: (*method).to_owned(),
+            path: (*path).to_owned(),
+            function: (*function).to_owned(),
+            access: Access::Everyone,
+        };
+        let operations: Vec<Operation> = routes.iter().map(operation).collect();
+        document("0.1.0", &operations, endpoints, Schemas::default())
+    }
+
+    fn tells(summary: &'static str) -> Endpoint {
+        Endpoint::new(summary).answers(200, "It.", text())
+    }
+
+    #[test]
+    fn every_route_is_described_and_every_description_has_a_route() {
+        let routes = [("GET", "/a", "one"), ("GET", "/a/{id+}", "one"), ("GET", "/b", "two")];
+        let both = [("one", tells("1")), ("two", tells("2"))];
+        assert!(made(&routes, &both).is_ok());
+        let told = made(&routes, &both[..1]).unwrap_err();
+        assert_eq!(told, "GET /b has no description: add two to its artifact's contract.rs");
+        let told = made(&routes[..2], &both).unwrap_err();
+        assert_eq!(told, "two is described and has no route in template.yaml");
+        let told = made(&routes[..2], &[("one", tells("1").on("/a"))]).unwrap_err();
+        assert!(told.starts_with("GET /a/{id+} has no description"), "{told}");
+        let told = made(&routes[..1], &[("one", tells("1").on("/a")), ("one", tells("1").on("/c"))]).unwrap_err();
+        assert!(told.starts_with("one is described"), "{told}");
+    }
+
+    #[test]
+    fn head_answers_what_get_answers_without_its_body() {
+        let endpoint = tells("It").conditional();
+        let document = made(&[("GET", "/a", "one"), ("HEAD", "/a", "one")], &[("one", endpoint)]).unwrap();
+        let (get, head) = (&document["paths"]["/a"]["get"], &document["paths"]["/a"]["head"]);
+        assert_eq!(get["parameters"], head["parameters"]);
+        assert_eq!(head["operationId"], "head-one");
+        assert_eq!(get["responses"]["200"]["headers"], head["responses"]["200"]["headers"]);
+        assert!(!head.to_string().contains("content") && !head.to_string().contains("$ref\":\"#/components/responses"));
+    }
+
+    #[test]
+    fn what_a_test_compares_with_is_closed_and_what_clients_get_is_open() {
+        let body = object([("a", text())]);
+        let endpoint = Endpoint::new("It").answers(200, "It.", body);
+        let open = made(&[("GET", "/a", "one")], &[("one", endpoint)]).unwrap();
+        let at = "/paths/~1a/get/responses/200/content/application~1json/schema/additionalProperties";
+        assert_eq!(open.pointer(at), None);
+        let closed = closed(open);
+        assert_eq!(closed.pointer(at), Some(&false.into()));
+        let kinds =
+            "/components/responses/Problem410/content/application~1problem+json/schema/allOf/1/properties/type/enum";
+        assert_eq!(closed.pointer(kinds).unwrap()[0], "urn:roster:problem:archived");
+    }
+}

@@ -32,6 +32,7 @@ impl Schemas {
         keys: impl IntoIterator<Item = (&'k str, Value)>,
     ) -> Value {
         let mut schema = T::json_schema(&mut self.generator).to_value();
+        open(&mut schema);
         for (key, value) in keys {
             schema["properties"][key] = value;
             if let Some(required) = schema["required"].as_array_mut() {
@@ -46,12 +47,16 @@ impl Schemas {
         let settings = settings().for_serialize().with(|settings| settings.inline_subschemas = true);
         let mut schema = settings.into_generator().into_root_schema_for::<T>();
         schema.remove("title");
-        schema.to_value()
+        let mut schema = schema.to_value();
+        open(&mut schema);
+        schema
     }
 
     /// Some of the keys that the type is written with.
-    pub fn some_keys_of<T: JsonSchema>(&mut self, name: &str) -> Value {
+    pub fn some_keys_of<T: JsonSchema>(&mut self, name: &str, description: &str) -> Value {
         let mut schema = T::json_schema(&mut self.generator).to_value();
+        open(&mut schema);
+        schema["description"] = description.into();
         if let Some(keys) = schema.as_object_mut() {
             keys.remove("required");
         }
@@ -132,8 +137,26 @@ impl Schemas {
     /// All components.
     pub(crate) fn finish(mut self) -> Map<String, Value> {
         let mut all = self.generator.take_definitions(true);
+        all.values_mut().for_each(open);
         all.append(&mut self.named);
         all
+    }
+}
+
+/// What is answered may have more keys later, though none more is read. Sizes of Rust's integers are nobody's business.
+fn open(schema: &mut Value) {
+    match schema {
+        Value::Object(keys) => {
+            if keys.contains_key("properties") && keys.get("additionalProperties") == Some(&Value::Bool(false)) {
+                keys.remove("additionalProperties");
+            }
+            if keys.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
+                keys.remove("format");
+            }
+            keys.values_mut().for_each(open);
+        }
+        Value::Array(items) => items.iter_mut().for_each(open),
+        _ => {}
     }
 }
 

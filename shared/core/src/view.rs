@@ -192,7 +192,7 @@ struct LegacyInfo<'m> {
 /// What [`View::write`] puts together, as one type.
 #[cfg(feature = "contract")]
 #[derive(schemars::JsonSchema)]
-#[schemars(rename = "ModelView")]
+#[schemars(rename = "ModelView", description = "A model as this caller sees it.")]
 #[expect(dead_code, reason = "only its schema is asked for")]
 struct Written<'m> {
     #[schemars(flatten)]

@@ -71,8 +71,16 @@ fn dependencies_point_one_way() {
     assert_eq!(ours("roster-public"), ["roster-contract", "roster-core", "roster-http", "roster-store"]);
     assert_eq!(ours("roster-edit"), ["roster-core", "roster-store"]);
     // Git only for the local stack: see `what_answers_callers_is_small`.
-    let admin =
-        ["roster-contract", "roster-core", "roster-edit", "roster-exchange", "roster-git", "roster-github", "roster-http", "roster-store"];
+    let admin = [
+        "roster-contract",
+        "roster-core",
+        "roster-edit",
+        "roster-exchange",
+        "roster-git",
+        "roster-github",
+        "roster-http",
+        "roster-store",
+    ];
     assert_eq!(ours("roster-admin"), admin);
     assert_eq!(ours("roster-events"), ["roster-core", "roster-http", "roster-notice", "roster-store"]);
     let gitops =
