@@ -10,7 +10,7 @@ use crate::timeline::Timeline;
 use crate::{App, listing};
 
 const DEFAULT_LIMIT: usize = 1_000;
-const MAX_LIMIT: usize = 5_000;
+pub(crate) const MAX_LIMIT: usize = 5_000;
 /// What a page may take; one entry has less than half of what can be answered.
 const MAX_BYTES: usize = 1024 * 1024;
 

@@ -2,6 +2,8 @@
 
 mod archive_model;
 mod body;
+#[cfg(feature = "contract")]
+pub mod contract;
 mod create_model;
 mod duplicate_model;
 mod edit_meta;

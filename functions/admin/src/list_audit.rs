@@ -9,7 +9,7 @@ use crate::App;
 use crate::timeline::Timeline;
 
 const DEFAULT_LIMIT: usize = 50;
-const MAX_LIMIT: usize = 200;
+pub(crate) const MAX_LIMIT: usize = 200;
 /// What the entries of a page may take; one entry has less than half of what can be answered.
 const MAX_BYTES: usize = 1024 * 1024;
 

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::App;
 
 const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 200;
+pub(crate) const MAX_LIMIT: usize = 200;
 
 /// What every list is asked for.
 pub(crate) struct Listing<'q> {

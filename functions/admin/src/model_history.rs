@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{App, write};
 
 const DEFAULT_LIMIT: usize = 50;
-const MAX_LIMIT: usize = 200;
+pub(crate) const MAX_LIMIT: usize = 200;
 /// What the entries of an answer may take, in bytes: the last one may go over it.
 const MAX_BYTES: usize = 1024 * 1024;
 

@@ -13,8 +13,9 @@ use crate::{App, look_soon, reasoned};
 const LOOKED_AT: usize = 100;
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Body {
+pub(crate) struct Body {
     plan_hash: String,
     reason: String,
 }

@@ -14,8 +14,9 @@ use crate::{App, reasoned, tell};
 const MAX_DAYS: i64 = 30;
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct Body {
+pub(crate) struct Body {
     reason: String,
     until: Timestamp,
 }

@@ -2,6 +2,8 @@
 
 mod approve_plan;
 mod check_drift;
+#[cfg(feature = "contract")]
+pub mod contract;
 mod git_webhook;
 mod hold_sync;
 mod list_drift;

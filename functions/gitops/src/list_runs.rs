@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::App;
 
 const DEFAULT_LIMIT: usize = 20;
-const MAX_LIMIT: usize = 50;
+pub(crate) const MAX_LIMIT: usize = 50;
 /// What the reports of an answer may take, in bytes: the last one may go over it.
 const MAX_BYTES: usize = 1024 * 1024;
 

@@ -15,7 +15,7 @@ use crate::catalogue::source_headers;
 use crate::foreign;
 
 const DEFAULT_LIMIT: usize = 20;
-const MAX_LIMIT: usize = 1000;
+pub(crate) const MAX_LIMIT: usize = 1000;
 
 /// How Anthropic takes tokens from older clients, and tells errors.
 pub(crate) static DIALECT: Dialect = Dialect { token_header: Some("x-api-key"), error };

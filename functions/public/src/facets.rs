@@ -17,6 +17,7 @@ pub(crate) enum Facet {
 
 /// The counts that were asked for; a value that no model has is left out.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 pub(crate) struct Facets<'f> {
     #[serde(skip_serializing_if = "Option::is_none")]
     provider: Option<BTreeMap<&'f str, usize>>,

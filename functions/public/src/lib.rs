@@ -4,13 +4,17 @@ mod anthropic_models;
 mod bodies;
 mod catalogue;
 mod changes;
+#[cfg(feature = "contract")]
+pub mod contract;
 mod facets;
 mod foreign;
 mod get_model;
+mod get_schema;
 mod health;
 mod list_models;
 mod lookup;
 mod openai_models;
+mod openapi;
 mod openrouter_models;
 mod page;
 mod price_history;
@@ -126,6 +130,14 @@ pub static FUNCTIONS: &[Function<App>] = &[
     Function {
         name: "health",
         handler: Handler::Http(Access::Open, |app, request| Box::pin(health::handle(app, request))),
+    },
+    Function {
+        name: "openapi",
+        handler: Handler::Http(Access::Open, |_, request| Box::pin(async move { openapi::handle(&request) })),
+    },
+    Function {
+        name: "get-schema",
+        handler: Handler::Http(Access::Open, |_, request| Box::pin(async move { get_schema::handle(&request) })),
     },
 ];
 

@@ -24,7 +24,7 @@ use crate::foreign;
 
 /// As many as the client takes for a whole page.
 const DEFAULT_LIMIT: usize = 500;
-const MAX_LIMIT: usize = 500;
+pub(crate) const MAX_LIMIT: usize = 500;
 
 /// How OpenRouter tells errors.
 pub(crate) static DIALECT: Dialect = Dialect { token_header: None, error };

@@ -23,7 +23,8 @@ pub(crate) struct Page<'s> {
 
 /// What a page says after its models.
 #[derive(Debug, Serialize)]
-struct Tail<'t> {
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
+pub(crate) struct Tail<'t> {
     /// How many models match, on all pages.
     total: usize,
     user_tier: Tier,

@@ -13,7 +13,7 @@ use crate::catalogue::source_headers;
 use crate::lookup;
 
 const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1000;
+pub(crate) const MAX_LIMIT: usize = 1000;
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     let mut query = Query::of(&request);
@@ -75,6 +75,26 @@ fn snake_case(prices: &Prices) -> Value {
         }
     }
     renamed(json!(prices))
+}
+
+/// The same for what describes them.
+#[cfg(feature = "contract")]
+pub(crate) fn rename_schema(schema: &mut Value) {
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        let renamed = std::mem::take(properties).into_iter().map(|(key, mut inner)| {
+            rename_schema(&mut inner);
+            (renamed_key(&key), inner)
+        });
+        *properties = renamed.collect();
+    }
+    if let Some(Value::Array(required)) = schema.get_mut("required") {
+        for name in required {
+            *name = name.as_str().map(renamed_key).into();
+        }
+    }
+    if let Some(items) = schema.get_mut("items") {
+        rename_schema(items);
+    }
 }
 
 fn renamed_key(key: &str) -> String {

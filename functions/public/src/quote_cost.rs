@@ -15,8 +15,9 @@ use crate::catalogue::source_headers;
 use crate::lookup;
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Body {
+pub(crate) struct Body {
     model: String,
     input_tokens: u64,
     output_tokens: u64,

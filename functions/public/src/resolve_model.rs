@@ -14,8 +14,9 @@ use crate::catalogue::{source_headers, tier_of};
 use crate::lookup;
 
 #[derive(Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-struct Body {
+pub(crate) struct Body {
     model: String,
 }
 

@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::facets::Facet;
 
 const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1000;
+pub(crate) const MAX_LIMIT: usize = 1000;
 
 /// What a model must be like. The default takes every model that is not archived.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]

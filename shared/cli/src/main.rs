@@ -11,6 +11,7 @@ mod github;
 mod history;
 mod import;
 mod migrate;
+mod openapi;
 mod output;
 mod plan;
 mod report;
@@ -95,6 +96,8 @@ enum Verb {
     Import(import::Arguments),
     /// Print the catalogue on disk as other tools read it
     Export(export::Arguments),
+    /// Print the OpenAPI document of this code, or check it against a released one
+    Openapi(openapi::Arguments),
     /// Make a token for the local stack
     Token(token::Arguments),
 }
@@ -153,6 +156,7 @@ async fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Migrate(arguments) => migrate::run(&arguments),
         Verb::Import(arguments) => import::run(&arguments),
         Verb::Export(arguments) => export::run(&arguments),
+        Verb::Openapi(arguments) => openapi::run(&arguments),
         Verb::Token(arguments) => token::run(&arguments),
     }
 }

@@ -21,6 +21,7 @@ pub use verify::{Finding, verify};
 
 /// What happened that changed no model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// The guard, or whom the model belongs to, refused a write by the API.
@@ -358,44 +359,6 @@ fn csv_cell(text: &str) -> String {
 
 impl Serialize for AuditEntry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        /// An event's kind where a change has an operation.
-        #[derive(Serialize)]
-        struct Happened {
-            operation: EventKind,
-        }
-        #[derive(Serialize)]
-        #[serde(untagged)]
-        enum Operations<'e> {
-            Change(&'e [Operation]),
-            Event([Happened; 1]),
-        }
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Line<'e> {
-            r#type: &'static str,
-            id: String,
-            at: Timestamp,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            decided_at: Option<Timestamp>,
-            severity: Severity,
-            operations: Operations<'e>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            model_id: Option<&'e ModelId>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            seq: Option<u64>,
-            actor: &'e str,
-            source: &'e str,
-            reason: &'e str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            commit: Option<&'e str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            pull_request: Option<u64>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            revision: Option<u64>,
-            correlation_id: &'e str,
-            holds: &'e [Hold],
-            changes: &'e [FieldChange],
-        }
         Line {
             r#type: self.kind(),
             id: self.id(),
@@ -422,6 +385,62 @@ impl Serialize for AuditEntry {
             changes: self.changes(),
         }
         .serialize(serializer)
+    }
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
+struct Happened {
+    operation: EventKind,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
+#[serde(untagged)]
+enum Operations<'e> {
+    Change(&'e [Operation]),
+    Event([Happened; 1]),
+}
+
+/// An entry on the wire: changes and events alike.
+#[derive(Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "contract", schemars(rename = "AuditEntry"))]
+struct Line<'e> {
+    r#type: &'static str,
+    id: String,
+    at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decided_at: Option<Timestamp>,
+    severity: Severity,
+    operations: Operations<'e>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_id: Option<&'e ModelId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    actor: &'e str,
+    source: &'e str,
+    reason: &'e str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pull_request: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    correlation_id: &'e str,
+    holds: &'e [Hold],
+    changes: &'e [FieldChange],
+}
+
+#[cfg(feature = "contract")]
+impl schemars::JsonSchema for AuditEntry {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        Line::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        Line::json_schema(generator)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::document::{escape, unescape};
 
 /// One field that differs; a side on which it is absent is left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 pub struct FieldChange {
     /// The field (RFC 6901).
     pub path: String,

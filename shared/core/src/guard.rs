@@ -21,6 +21,7 @@ pub struct Live {
 
 /// Why a plan is held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Hold {
     /// The rule, by a stable name.

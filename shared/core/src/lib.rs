@@ -9,6 +9,8 @@ pub mod canonical;
 pub mod catalogue;
 #[cfg(feature = "schema")]
 pub mod command;
+#[cfg(feature = "contract")]
+mod contract;
 pub mod decimal;
 pub mod diff;
 pub mod document;

@@ -9,6 +9,7 @@ use crate::tier::{RestrictionMode, Tier};
 
 /// Something a model can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the field's own and say it all")]
 pub enum Capability {

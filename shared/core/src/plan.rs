@@ -12,6 +12,7 @@ use crate::version::{Version, VersionStatus};
 
 /// One step in a model's life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "operation", content = "version")]
 pub enum Operation {
     /// The id appears for the first time.
@@ -112,6 +113,7 @@ pub enum Desired {
 
 /// What happens to one model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
     /// The model.
@@ -135,6 +137,7 @@ pub struct Step {
 
 /// What a commit does to the catalogue: one step a model, by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 pub struct Plan {
     /// The steps.
     pub steps: Vec<Step>,

@@ -34,8 +34,9 @@ impl std::fmt::Display for Price {
     }
 }
 
-/// Prices beyond plain input and output; `None` is unknown, never free.
+/// Prices beyond plain input and output; absent is unknown, never free.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Prices {
     /// Input tokens read from a prompt cache.
@@ -69,14 +70,15 @@ pub struct Prices {
 
 /// Other prices for requests whose prompt is longer than a number of tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PriceTier {
     /// The tier applies above this many prompt tokens.
     pub above_tokens: u64,
-    /// Input price in the tier; `None` is unknown.
+    /// Input price in the tier; absent is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Price>,
-    /// Output price in the tier; `None` is unknown.
+    /// Output price in the tier; absent is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Price>,
 }

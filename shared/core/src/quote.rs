@@ -37,6 +37,7 @@ pub struct Usage {
 
 /// What tokens are billed as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Component {
     /// Prompt tokens that are read anew.
@@ -51,6 +52,7 @@ pub enum Component {
 
 /// One line of the bill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 pub struct Line {
     /// What is billed.
     pub component: Component,

@@ -20,6 +20,7 @@ pub enum Origin {
 
 /// The file that a model comes from, and the change that brought it to what it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct GitOrigin {
     /// The repository, without credentials.
@@ -39,6 +40,7 @@ pub struct GitOrigin {
 
 /// Why a record is what it is: kept beside it, and copied to its history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeNote {
     /// What was done, in the order of doing.
@@ -102,6 +104,7 @@ pub struct Override {
 
 /// Who overrides a model, why and until when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct OverrideTerms {
     /// Who: the subject of a token.
@@ -121,6 +124,7 @@ impl OverrideTerms {
 
 /// How a model came to be archived.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Archival {
     /// Who archived it.
@@ -183,6 +187,7 @@ impl Record {
 
 /// One entry of the history table: one change of one model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryEntry {
     /// The model.

@@ -7,6 +7,7 @@ use crate::policy::Policy;
 
 /// A subscription tier. Which outranks which is policy's to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
     /// No subscription.
@@ -63,6 +64,7 @@ impl std::str::FromStr for Tier {
 
 /// How a model's tiers restrict who may use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RestrictionMode {
     /// The caller's tier ranks at least as high as the required one.
@@ -75,6 +77,7 @@ pub enum RestrictionMode {
 
 /// What a caller is told about its access to a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AccessStatus {
     /// The caller's tier may use the model.

@@ -158,6 +158,7 @@ pub enum SortValue {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 struct BeforeAccess<'m> {
     id: &'m ModelId,
     name: &'m str,
@@ -180,11 +181,35 @@ struct BeforeAccess<'m> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 struct LegacyInfo<'m> {
     is_legacy: bool,
     replacement_model_id: Option<&'m ModelId>,
     deprecation_notice: Option<&'m str>,
     sunset_date: Option<Timestamp>,
+}
+
+/// What [`View::write`] puts together, as one type.
+#[cfg(feature = "contract")]
+#[derive(schemars::JsonSchema)]
+#[schemars(rename = "ModelView", description = "A model as this caller sees it.")]
+#[expect(dead_code, reason = "only its schema is asked for")]
+struct Written<'m> {
+    #[schemars(flatten)]
+    before_access: BeforeAccess<'m>,
+    access_status: AccessStatus,
+    legacy_info: LegacyInfo<'m>,
+}
+
+#[cfg(feature = "contract")]
+impl schemars::JsonSchema for View {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        Written::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        Written::json_schema(generator)
+    }
 }
 
 /// A version that stops answering.

@@ -173,10 +173,7 @@ impl Service {
 }
 
 fn other_methods(routes: &[(Method, Target)]) -> Problem {
-    let mut allowed: BTreeSet<&str> = routes.iter().map(|(method, _)| method.as_str()).collect();
-    if allowed.contains("GET") {
-        allowed.insert("HEAD");
-    }
+    let allowed: BTreeSet<&str> = routes.iter().map(|(method, _)| method.as_str()).collect();
     let allowed = allowed.into_iter().collect::<Vec<_>>().join(", ");
     let detail = "the path is served with other methods only: see the Allow header";
     let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail);

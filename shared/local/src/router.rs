@@ -125,14 +125,12 @@ impl<T> Router<T> {
         Ok(Self(paths.into_iter().collect()))
     }
 
-    /// Where a request goes. A HEAD request goes where a GET request would.
+    /// Where a request goes. As at API Gateway, HEAD is a method like any other.
     #[must_use]
     pub fn find(&self, method: &Method, path: &str) -> Found<'_, T> {
         let fits = self.0.iter().find_map(|(pattern, methods)| Some((pattern.parameters(path)?, methods)));
         let Some((parameters, methods)) = fits else { return Found::Nothing };
-        let serves = |wanted: &Method| methods.iter().find(|(method, _)| method == wanted);
-        let route = serves(method).or_else(|| (method == Method::HEAD).then(|| serves(&Method::GET))?);
-        match route {
+        match methods.iter().find(|(served, _)| served == method) {
             Some((_, target)) => Found::Route(target, parameters),
             None => Found::OtherMethods(methods),
         }
@@ -168,6 +166,7 @@ mod tests {
         router(&[
             (Method::GET, "/v1/models/{id+}"),
             (Method::GET, "/v1/models"),
+            (Method::HEAD, "/v1/models"),
             (Method::POST, "/v1/models"),
             (Method::GET, "/admin/{id}/meta"),
             (Method::GET, "/admin/{id}/{verb}"),
@@ -192,10 +191,10 @@ mod tests {
         for (method, path, route, parameters) in [
             (Method::GET, "/", "GET /", &[] as &[&str]),
             (Method::GET, "/v1/models", "GET /v1/models", &[]),
-            (Method::HEAD, "/v1/models", "GET /v1/models", &[]),
+            (Method::HEAD, "/v1/models", "HEAD /v1/models", &[]),
             (Method::POST, "/v1/models", "POST /v1/models", &[]),
-            (Method::DELETE, "/v1/models", "405", &["GET", "POST"]),
-            (Method::HEAD, "/v1/models/a/b", "GET /v1/models/{id+}", &["a/b"]),
+            (Method::DELETE, "/v1/models", "405", &["GET", "HEAD", "POST"]),
+            (Method::HEAD, "/v1/models/a/b", "405", &["GET"]),
             (Method::GET, "/v1/models/a%2Fb%20c", "GET /v1/models/{id+}", &["a/b c"]),
             (Method::GET, "/v1/models/a/", "GET /v1/models/{id+}", &["a/"]),
             (Method::GET, "/v1/models/", "404", &[]),

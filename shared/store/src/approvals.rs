@@ -11,6 +11,7 @@ const APPROVAL_SECONDS: i64 = 7 * 24 * 60 * 60;
 
 /// The approval of exactly one plan on exactly one state of the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Approval {
     /// The plan's hash.
@@ -25,6 +26,7 @@ pub struct Approval {
 
 /// A time in which no plan is applied without an approval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ManualHold {
     /// What people are told.

@@ -1,6 +1,6 @@
 //! The models table: one item a model.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use roster_core::ModelId;
@@ -29,6 +29,8 @@ impl Store {
         &self,
         ids: impl IntoIterator<Item = &ModelId>,
     ) -> Result<HashMap<ModelId, Record>, StoreError> {
+        // Whoever copies a model onto itself, or imports it twice, names it twice, which DynamoDB refuses.
+        let ids: BTreeSet<&ModelId> = ids.into_iter().collect();
         let keys = ids.into_iter().map(record_key).collect();
         let items = self.get_items(&self.tables.models, keys, true).await?;
         items.iter().map(|item| read(item).map(|record| (record.spec.id.clone(), record))).collect()

@@ -18,6 +18,7 @@ use crate::reconcile::{Options, Reconciler, SyncError, give_back};
 
 /// How a record differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DriftKind {
     /// The branch's tip asks for another state than the live commit, and is not applied: it is held or rejected, or
@@ -35,6 +36,7 @@ pub enum DriftKind {
 
 /// One model whose record is not what the repository says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Drift {
     /// The model.
@@ -54,6 +56,7 @@ pub struct Drift {
 
 /// Every difference between the repository and the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct DriftReport {
     /// When it was looked at.

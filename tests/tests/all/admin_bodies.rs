@@ -278,6 +278,8 @@ async fn duplicate() {
     let overrides = json!({"id": "a/copy", "meta": {"displayName": "A copy"}});
     calls.call("POST /admin/models/git%2Fone/duplicate", overrides).await;
     insta::assert_snapshot!(calls.text());
+    let onto_itself = stack.admin("POST /admin/models/a%2Fone/duplicate", &json!({"id": "a/one"})).await;
+    assert_eq!(onto_itself.json()["type"], "urn:roster:problem:name-taken", "{}", onto_itself.text);
     stack.close().await;
 }
 

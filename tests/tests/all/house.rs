@@ -65,16 +65,37 @@ fn dependencies_point_one_way() {
     assert_eq!(ours("roster-http"), ["roster-core", "roster-store"]);
     assert_eq!(ours("roster-signature"), ["roster-git"]);
     assert_eq!(ours("roster-sync"), ["roster-core", "roster-git", "roster-signature", "roster-store"]);
+    assert_eq!(ours("roster-contract"), ["roster-http"]);
     assert_eq!(ours("roster-local"), ["roster-http", "roster-store"]);
-    assert_eq!(ours("roster-public"), ["roster-core", "roster-http", "roster-store"]);
+    // The contract only for the OpenAPI document, as in all artifacts.
+    assert_eq!(ours("roster-public"), ["roster-contract", "roster-core", "roster-http", "roster-store"]);
     assert_eq!(ours("roster-edit"), ["roster-core", "roster-store"]);
     // Git only for the local stack: see `what_answers_callers_is_small`.
-    let admin =
-        ["roster-core", "roster-edit", "roster-exchange", "roster-git", "roster-github", "roster-http", "roster-store"];
+    let admin = [
+        "roster-contract",
+        "roster-core",
+        "roster-edit",
+        "roster-exchange",
+        "roster-git",
+        "roster-github",
+        "roster-http",
+        "roster-store",
+    ];
     assert_eq!(ours("roster-admin"), admin);
     assert_eq!(ours("roster-events"), ["roster-core", "roster-http", "roster-notice", "roster-store"]);
-    let gitops = ["roster-core", "roster-git", "roster-github", "roster-http", "roster-store", "roster-sync"];
+    let gitops =
+        ["roster-contract", "roster-core", "roster-git", "roster-github", "roster-http", "roster-store", "roster-sync"];
     assert_eq!(ours("roster-gitops"), gitops);
+}
+
+/// No artifact is deployed with what describes it.
+#[test]
+fn the_contract_is_built_into_no_artifact() {
+    for (name, dependencies) in deployed_dependencies() {
+        let describes = ["roster", "roster-contract"].contains(&name.as_str());
+        let brought = ["roster-contract", "schemars"].into_iter().find(|other| dependencies.contains(*other));
+        assert!(describes || brought.is_none(), "{name} is built with {brought:?}");
+    }
 }
 
 /// What only tests need is built into nothing that runs.
@@ -99,7 +120,7 @@ fn what_answers_callers_is_small() {
             let below = all.get(name).into_iter().flatten().map(String::as_str);
             next.extend(below.filter(|below| reached.insert(below)));
         }
-        for heavy in ["roster-git", "roster-signature", "roster-sync"] {
+        for heavy in ["roster-contract", "roster-git", "roster-signature", "roster-sync", "schemars"] {
             assert!(!reached.contains(heavy), "{artifact} is built with {heavy}");
         }
     }

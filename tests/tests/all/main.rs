@@ -6,6 +6,7 @@ mod admin;
 mod admin_bodies;
 mod bad_input;
 mod clients;
+mod contract;
 mod crash;
 mod exchange;
 mod faults;

@@ -10,6 +10,7 @@ use crate::model::ModelId;
 
 /// What happened in a stretch of the audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// Changes and events together.
@@ -48,6 +49,7 @@ pub struct Report {
 
 /// What went wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Errors {
     /// Commits with mistakes.
@@ -62,6 +64,7 @@ pub struct Errors {
 
 /// What was refused or held.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyViolations {
     /// Writes by the API that were refused.
@@ -74,6 +77,7 @@ pub struct PolicyViolations {
 
 /// An entry that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Gap {
     /// The model.

@@ -20,6 +20,7 @@ const PRICE_FACTOR: u64 = 10;
 
 /// How grave something is, by ascending weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Everyday work.

@@ -1,0 +1,383 @@
+//! What admins may count on, function by function: the part of the OpenAPI document that neither routes nor registries
+//! say.
+
+use roster_contract::schemas::{commit, count, flag, list, nullable, object, one_of, text, time, with_optional};
+use roster_contract::{Endpoint, Schemas};
+use roster_core::ModelId;
+use roster_core::audit::{AuditEntry, Report, Severity};
+use roster_core::diff::FieldChange;
+use roster_core::guard::Hold;
+use roster_core::meta::Capability;
+use roster_core::plan::Operation;
+use roster_core::price::{Price, Prices};
+use roster_core::record::{Archival, ChangeNote, GitOrigin, HistoryEntry, OverrideTerms};
+use roster_core::tier::Tier;
+use roster_exchange::Format;
+use serde_json::{Value, json};
+
+use crate::{export_audit, list_audit, listing, model_history, model_prices};
+
+/// The functions of this artifact by name.
+#[must_use]
+pub fn endpoints(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
+    let record = record(schemas);
+    let record = schemas.named("Record", record);
+    let shown = schemas.success(record);
+    let new = schemas.model_with_reason("NewModel", &["id"]);
+    let copy = schemas.model_with_reason("Copy", &["id"]);
+    let (model_patch, meta_patch) = (schemas.patch_of("Model"), schemas.patch_of("ModelMeta"));
+    let reason = reason(schemas, "Reason", []);
+    let legacy = self::reason(
+        schemas,
+        "Legacy",
+        [
+            ("replacementModelId", nullable(text())),
+            ("deprecationNotice", nullable(text())),
+            ("sunsetDate", nullable(time())),
+        ],
+    );
+    let mut change = |summary, body: &Value| write(schemas, Endpoint::new(summary).body(body.clone(), false), 200);
+    let mut all = vec![
+        ("edit-model", change("Keys of a model's document change, by a JSON Merge Patch (RFC 7396)", &model_patch)),
+        ("edit-meta", change("Keys of its meta change, by a JSON Merge Patch (RFC 7396)", &meta_patch)),
+        ("mark-legacy", change("The model is on its way out", &legacy)),
+        ("unmark-legacy", change("It is no longer on its way out", &reason)),
+        ("archive-model", change("It is hidden from clients and cannot be used; this takes a reason", &reason)),
+        ("unarchive-model", change("It is back, available, and as legacy as it was", &reason)),
+    ];
+    all = all.into_iter().map(|(name, endpoint)| (name, modes(endpoint))).collect();
+    all.push(("end-override", change("The model's file counts again, before the override ends by itself", &reason)));
+    let creations = [
+        ("create-model", "A new model, which the API owns", new),
+        ("duplicate-model", "A new model from another one, with the keys of the body set otherwise", copy),
+    ];
+    for (name, summary, body) in creations {
+        all.push((name, modes(write(schemas, Endpoint::new(summary).body(body, true), 201))));
+    }
+    all.push((
+        "get-record",
+        Endpoint::new("Everything about one model, with the tag that If-Match takes")
+            .answers(200, "The record.", shown)
+            .answers_header(200, "ETag", true, "Names the record as it is."),
+    ));
+    all.push(("model-prices", model_prices(schemas)));
+    all.push(("import-models", import_models(schemas)));
+    all.push(("export-models", export_models(schemas)));
+    all.extend(lists(schemas));
+    all.extend(audit(schemas));
+    all
+}
+
+/// A model's record, as every answer about one shows it.
+fn record(schemas: &mut Schemas) -> Value {
+    let git = schemas.extended::<GitOrigin>("FromGit", [("source", json!({"const": "git"}))]);
+    let api = object([("source", json!({"const": "api"})), ("subject", text())]);
+    let record = object([
+        ("model", schemas.model()),
+        ("computed", list(text())),
+        ("origin", json!({"anyOf": [git, api]})),
+        ("seq", count()),
+        ("removed", flag()),
+        ("archived", nullable(schemas.of::<Archival>())),
+        ("createdAt", time()),
+        ("change", schemas.of::<ChangeNote>()),
+    ]);
+    let more = [("override", schemas.of::<OverrideTerms>()), ("status", json!({"type": "object"}))];
+    with_optional(record, more)
+}
+
+/// A body with a reason and these keys.
+fn reason<'k>(schemas: &mut Schemas, name: &str, keys: impl IntoIterator<Item = (&'k str, Value)>) -> Value {
+    let reason = json!({"type": ["string", "null"], "maxLength": 1000, "description": "Why; or by X-Reason."});
+    let until = json!({"type": "string", "format": "date-time", "description": "The end of an override."});
+    let none = json!({"type": "object", "properties": {}, "additionalProperties": false});
+    let schema = with_optional(with_optional(none, [("reason", reason), ("until", until)]), keys);
+    schemas.named(name, schema)
+}
+
+/// What every endpoint that changes something takes and answers.
+fn write(schemas: &mut Schemas, endpoint: Endpoint, status: u16) -> Endpoint {
+    let steps = [
+        ("operations", list(schemas.of::<Operation>())),
+        ("changes", list(schemas.of::<FieldChange>())),
+        ("revision", count()),
+    ];
+    let mut changed = record(schemas);
+    for (key, schema) in steps {
+        changed["properties"][key] = schema;
+        if let Some(required) = changed["required"].as_array_mut() {
+            required.push(key.into());
+        }
+    }
+    let holds = list(schemas.of::<Hold>());
+    let changed = schemas.named("Changed", with_optional(changed, [("approved", holds.clone())]));
+    let unchanged = object([("path", text()), ("operations", list(json!({}))), ("changes", list(json!({})))]);
+    let proposal = object([
+        ("branch", text()),
+        ("path", text()),
+        ("diff", text()),
+        ("created", flag()),
+        ("operations", list(schemas.of::<Operation>())),
+        ("changes", list(schemas.of::<FieldChange>())),
+        ("holds", holds),
+    ]);
+    let proposal = schemas.named("Proposal", with_optional(proposal, [("url", text())]));
+    let nothing = schemas.named("NothingToPropose", unchanged);
+    let done = schemas.success(json!({"anyOf": [changed.clone(), nothing]}));
+    let proposed = schemas.success(proposal);
+    let mut endpoint = endpoint
+        .header("X-Reason", "Why, where the body does not say it.")
+        .header("Idempotency-Key", "The same request under the same key is done once.")
+        .header("If-Match", "The tag that the model must have.")
+        .answers(200, "It is so now, or was already.", done)
+        .answers(202, "A proposal is open.", proposed);
+    if status == 201 {
+        endpoint = endpoint.answers(201, "It is made.", schemas.success(changed)).answers_header(
+            201,
+            "Location",
+            true,
+            "Where the model is.",
+        );
+    }
+    for status in if status == 201 { vec![200, 201] } else { vec![200] } {
+        endpoint = endpoint.answers_header(status, "ETag", false, "Names the record as it is now.").answers_header(
+            status,
+            "Idempotent-Replayed",
+            false,
+            "That the answer is the first request's.",
+        );
+    }
+    endpoint.refuses(&[404, 409, 412, 501, 502])
+}
+
+/// The ways in which a change may be asked for.
+fn modes(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .query("approve", flag(), "Does what the guard holds, with a reason; for super_admin.")
+        .query("mode", one_of(&["propose", "override"]), "As a pull request, or for a time; at once without it.")
+        .query("until", time(), "The end of an override, within seven days.")
+}
+
+fn lists(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
+    let summaries = [
+        "Models on their way out",
+        "Models that are hidden, with who hid them, when and why",
+        "Models and versions that end soon, the soonest first",
+    ];
+    let [all_legacy, all_archived, all_warnings] = summaries.map(|summary| listed(schemas, Endpoint::new(summary)));
+    let days = json!({"type": "integer", "minimum": 0, "maximum": 36_500});
+    let entry = entry(schemas);
+    let mut archived = entry.clone();
+    archived["properties"]["archived"] = nullable(schemas.of::<Archival>());
+    archived["properties"]["isRemoved"] = flag();
+    let severity = schemas.of::<Severity>();
+    let warning = with_optional(
+        entry.clone(),
+        [
+            ("endsAt", time()),
+            ("hasPassed", flag()),
+            ("severity", severity.clone()),
+            ("subject", one_of(&["model", "version"])),
+            ("version", text()),
+            ("replacementVersion", nullable(text())),
+            ("replacementIsMissing", flag()),
+            ("replacementIsGoing", flag()),
+            ("replacementSunsetDate", nullable(time())),
+        ],
+    );
+    let mut page = |name: &str, key: &str, entry: Value| {
+        let entry = schemas.named(name, entry);
+        let page = [("total", count()), ("revision", count()), ("nextCursor", nullable(text()))];
+        object(page.into_iter().chain([(key, list(entry))]))
+    };
+    let (legacy, archived) = (page("LegacyModel", "models", entry), page("ArchivedModel", "models", archived));
+    let mut warnings = page("EndWarning", "warnings", warning);
+    warnings["properties"]["withinDays"] = count();
+    vec![
+        (
+            "list-legacy",
+            all_legacy
+                .query("sunset_within_days", days.clone(), "Those that are gone within so many days.")
+                .query("has_replacement", flag(), "Whether something replaces them.")
+                .answers(200, "A page.", schemas.success(legacy)),
+        ),
+        (
+            "list-archived",
+            all_archived.query("legacy", flag(), "Whether they were on their way out.").answers(
+                200,
+                "A page.",
+                schemas.success(archived),
+            ),
+        ),
+        (
+            "list-warnings",
+            all_warnings
+                .query("severity", severity, "How grave.")
+                .query("within_days", days, "How soon; else as policy says.")
+                .answers(200, "A page.", schemas.success(warnings)),
+        ),
+    ]
+}
+
+/// What the lists say of each model.
+fn entry(schemas: &mut Schemas) -> Value {
+    let id = schemas.of::<ModelId>();
+    object([
+        ("id", id.clone()),
+        ("displayName", text()),
+        ("provider", text()),
+        ("capabilities", list(schemas.of::<Capability>())),
+        ("isLegacy", flag()),
+        ("isAvailable", flag()),
+        ("deprecationNotice", nullable(text())),
+        ("sunsetDate", nullable(time())),
+        ("daysLeft", json!({"type": ["integer", "null"]})),
+        ("legacyReplacementModelId", nullable(id.clone())),
+        ("replacementChain", list(id.clone())),
+        ("replacementInUse", nullable(id)),
+    ])
+}
+
+fn model_prices(schemas: &mut Schemas) -> Endpoint {
+    let cost = nullable(schemas.of::<Price>());
+    let interval = object([
+        ("from", time()),
+        ("to", nullable(time())),
+        ("inputCostPerMillionTokens", cost.clone()),
+        ("outputCostPerMillionTokens", cost),
+        ("prices", nullable(schemas.of::<Prices>())),
+        ("isArchived", flag()),
+        ("isScheduled", flag()),
+        ("seq", count()),
+        ("actor", text()),
+        ("reason", text()),
+        ("source", text()),
+        ("commit", nullable(commit())),
+        ("pullRequest", nullable(count())),
+        ("revision", nullable(count())),
+    ]);
+    let page = object([
+        ("intervals", list(schemas.named("PriceIntervalWithChange", interval))),
+        ("nextCursor", nullable(time())),
+    ]);
+    let limit = json!({"type": "integer", "minimum": 1, "maximum": model_prices::MAX_LIMIT});
+    Endpoint::new("Every price that a model had and is going to have, newest first, with who set it and why")
+        .query("limit", limit, "The most intervals of an answer.")
+        .query("cursor", time(), "Where the next page begins, as the page before said.")
+        .answers(200, "A page.", schemas.success(page))
+        .refuses(&[422])
+}
+
+fn import_models(schemas: &mut Schemas) -> Endpoint {
+    let id = schemas.of::<ModelId>();
+    let kept = object([("place", text()), ("stays", json!({})), ("upstream", json!({})), ("why", text())]);
+    let model = object([
+        ("key", text()),
+        ("id", id),
+        ("outcome", one_of(&["created", "updated", "unchanged"])),
+        ("kept", list(kept)),
+        ("notes", list(text())),
+    ]);
+    let skipped = object([("key", text()), ("kind", text()), ("reason", text())]);
+    let formats = Format::ALL.map(Format::name);
+    let imported = object([
+        ("from", one_of(&formats)),
+        ("dryRun", flag()),
+        ("entries", count()),
+        ("created", count()),
+        ("updated", count()),
+        ("unchanged", count()),
+        ("models", list(schemas.named("ImportedModel", model))),
+        ("skipped", list(schemas.named("SkippedEntry", skipped))),
+        ("next", nullable(count())),
+    ]);
+    let after = json!({"type": "integer", "minimum": 0, "maximum": 1_000_000});
+    Endpoint::new("Models of another catalogue, which the API then owns")
+        .required_query("from", one_of(&formats), "Whose file the body is.")
+        .query("tier", schemas.of::<Tier>(), "Who may use new models; free without it.")
+        .query("dry_run", flag(), "Whether nothing is written.")
+        .query("after", after, "How many entries were done before, as `next` said.")
+        .header("X-Reason", "Why.")
+        .body(json!({"type": ["object", "array"]}), true)
+        .body_as("text/csv", text(), true)
+        .answers(200, "What became of each entry.", schemas.success(imported))
+}
+
+fn export_models(schemas: &mut Schemas) -> Endpoint {
+    let formats: Vec<&str> =
+        Format::ALL.into_iter().filter(|format| *format != Format::OpenRouter).map(Format::name).collect();
+    listed(schemas, Endpoint::new("All models in one file, or in pages that a Link joins"))
+        .query("to", one_of(&formats), "Whose file is made; roster without it.")
+        .answers(200, "The file.", json!({"type": ["object", "array"]}))
+        .answers_as(200, "The file.", "text/csv", text())
+        .answers_header(200, "Content-Disposition", true, "The name of the file.")
+        .answers_header(200, "X-Roster-Revision", true, "The revision whose models they are.")
+        .answers_header(200, "Link", false, "Where the next page is.")
+        .answers_header(200, "X-Next-Cursor", false, "Where the next page begins.")
+}
+
+/// What every list of models takes.
+fn listed(schemas: &mut Schemas, endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .query("provider", json!({"type": "string", "minLength": 1}), "Who serves it.")
+        .many("capability", schemas.of::<Capability>(), "What it can do, all of it.")
+        .pages(listing::MAX_LIMIT)
+        .refuses(&[410])
+}
+
+fn audit(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
+    let (id, severity) = (schemas.of::<ModelId>(), schemas.of::<Severity>());
+    let stretch = |endpoint: Endpoint| {
+        let some = json!({"type": "string", "minLength": 1});
+        endpoint
+            .query("model", id.clone(), "Entries about this model.")
+            .query("actor", some.clone(), "Entries of this actor.")
+            .query("operation", some.clone(), "Entries with this operation, or of this kind.")
+            .query("severity", severity.clone(), "Entries that are at least this grave.")
+            .query("source", some.clone(), "Entries that came this way: git, api or clock.")
+            .query("from", some.clone(), "The first moment or day.")
+            .query("to", some, "The first moment or day after it.")
+            .query("view", one_of(&["recent", "critical"]), "A choice that is asked for often.")
+    };
+    let page = object([
+        ("entries", list(schemas.of::<AuditEntry>())),
+        ("from", time()),
+        ("to", time()),
+        ("nextCursor", nullable(text())),
+    ]);
+    let report = object([("from", time()), ("to", time()), ("report", schemas.of::<Report>())]);
+    let history = object([("entries", list(schemas.of::<HistoryEntry>())), ("nextCursor", nullable(text()))]);
+    vec![
+        (
+            "model-history",
+            Endpoint::new("Every change of a model, newest first").pages(model_history::MAX_LIMIT).answers(
+                200,
+                "A page.",
+                schemas.success(history),
+            ),
+        ),
+        (
+            "list-audit",
+            stretch(Endpoint::new("What was done to which model by whom, when and why, newest first"))
+                .pages(list_audit::MAX_LIMIT)
+                .answers(200, "A page.", schemas.success(page)),
+        ),
+        (
+            "report-audit",
+            stretch(Endpoint::new("What was done in a stretch of time, in numbers"))
+                .answers(200, "The report.", schemas.success(report))
+                .refuses(&[422]),
+        ),
+        (
+            "export-audit",
+            stretch(Endpoint::new("The audit as a file, oldest first, in pages"))
+                .pages(export_audit::MAX_LIMIT)
+                .query("format", one_of(&["jsonl", "csv"]), "JSON Lines, or CSV.")
+                .answers_as(200, "A page.", "application/jsonl", text())
+                .answers_as(200, "A page.", "text/csv", text())
+                .answers_header(200, "Content-Disposition", true, "The name of the file.")
+                .answers_header(200, "Link", false, "Where the next page is.")
+                .answers_header(200, "X-Next-Cursor", false, "Where the next page begins."),
+        ),
+    ]
+}
