@@ -17,6 +17,7 @@ pub mod evaluate;
 pub mod file;
 pub mod finder;
 pub mod guard;
+pub mod inference;
 pub mod lifecycle;
 pub mod measure;
 pub mod meta;
@@ -39,6 +40,7 @@ pub mod tree;
 pub mod validate;
 pub mod version;
 pub mod view;
+pub mod window;
 
 pub use bundle::Bundle;
 pub use decimal::Exact;
