@@ -18,6 +18,7 @@ pub mod evaluate;
 pub mod file;
 pub mod finder;
 pub mod guard;
+pub mod inference;
 pub mod lifecycle;
 pub mod measure;
 pub mod meta;
@@ -40,6 +41,7 @@ pub mod tree;
 pub mod validate;
 pub mod version;
 pub mod view;
+pub mod window;
 
 pub use bundle::Bundle;
 pub use decimal::Exact;

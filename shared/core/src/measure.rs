@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 
+use crate::inference::Inference;
 use crate::quote::Dollars;
 
 /// The relative error of a quantile.
@@ -86,6 +87,27 @@ pub struct Measured {
 }
 
 impl Measured {
+    /// Counts a result, at a cost where that is known.
+    pub fn count(&mut self, result: &Inference, cost: Option<Dollars>) {
+        self.samples += 1;
+        match result.outcome {
+            Ok(()) => self.successes += 1,
+            Err(kind) => *self.errors.entry(kind.name().to_owned()).or_default() += 1,
+        }
+        self.latency.add(Sketch::bucket(result.latency_ms), 1);
+        self.latency_us += parts(result.latency_ms, 1_000);
+        if let Some(confidence) = result.confidence {
+            self.confidences += 1;
+            self.confidence_parts += parts(confidence, CONFIDENCE_PARTS);
+        }
+        self.input_tokens += result.input_tokens.unwrap_or_default();
+        self.output_tokens += result.output_tokens.unwrap_or_default();
+        match cost {
+            Some(cost) => self.cost_usd = self.cost_usd.saturating_add(cost),
+            None => self.unpriced += 1,
+        }
+    }
+
     /// Adds what others amount to.
     pub fn merge(&mut self, other: &Self) {
         self.samples += other.samples;
@@ -120,6 +142,13 @@ impl Measured {
     pub fn mean_confidence(&self) -> Option<Decimal> {
         ratio(self.confidence_parts, self.confidences).map(|parts| parts / Decimal::from(CONFIDENCE_PARTS))
     }
+}
+
+/// A number in whole parts of one.
+fn parts(number: f64, of_one: u64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "results are checked to be small")]
+    let parts = (number * of_one as f64).round() as u64;
+    parts
 }
 
 /// One count's share of another; none of nothing.
