@@ -3,6 +3,7 @@
 //! Every call reports what it consumed to the store's [`Meter`], retries what DynamoDB leaves
 //! unprocessed, and answers a broken condition with [`StoreError::Conflict`].
 
+pub mod alerts;
 pub mod appearances;
 pub mod approvals;
 pub mod audit;
@@ -21,6 +22,7 @@ pub mod past;
 pub mod policy;
 pub mod published;
 pub mod reader;
+pub mod rollouts;
 pub mod runs;
 mod single;
 mod transaction;
@@ -32,6 +34,7 @@ pub mod streams;
 #[cfg(feature = "local")]
 pub mod tables;
 
+pub use alerts::{AlertFilter, KeptAlert};
 pub use appearances::Appearances;
 pub use approvals::{Approval, ManualHold};
 pub use audit::{AuditPage, AuditRange, Order, Position};
@@ -43,6 +46,7 @@ pub use outbox::Pending;
 pub use past::{AsOf, Unkept};
 pub use policy::PolicyCache;
 pub use published::{Manifest, Publication};
+pub use rollouts::RolloutStep;
 pub use runs::KeptRun;
 pub use units::{Meter, Units};
 pub use wish::{TakenWish, Wished, Wishes};
