@@ -3,6 +3,7 @@
 //! Pure: no I/O, no async, no clock. Time and state come in as arguments, so every rule
 //! here can be tested by calling it.
 
+pub mod alert;
 pub mod audit;
 pub mod bundle;
 pub mod canonical;
@@ -13,6 +14,7 @@ pub mod decimal;
 pub mod decision;
 pub mod diff;
 pub mod document;
+pub mod effective;
 pub mod end_of_life;
 pub mod evaluate;
 pub mod file;
@@ -33,6 +35,7 @@ pub mod quote;
 pub mod rate;
 pub mod record;
 pub mod review;
+pub mod rollout;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod status;

@@ -3,6 +3,7 @@
 //! Every call reports what it consumed to the store's [`Meter`], retries what DynamoDB leaves
 //! unprocessed, and answers a broken condition with [`StoreError::Conflict`].
 
+pub mod alerts;
 pub mod appearances;
 pub mod approvals;
 pub mod audit;
@@ -22,6 +23,7 @@ pub mod past;
 pub mod policy;
 pub mod published;
 pub mod reader;
+pub mod rollouts;
 pub mod runs;
 mod single;
 mod transaction;
@@ -33,6 +35,7 @@ pub mod streams;
 #[cfg(feature = "local")]
 pub mod tables;
 
+pub use alerts::{AlertFilter, KeptAlert};
 pub use appearances::Appearances;
 pub use approvals::{Approval, ManualHold};
 pub use audit::{AuditPage, AuditRange, Order, Position};
@@ -45,6 +48,7 @@ pub use outbox::Pending;
 pub use past::{AsOf, Unkept};
 pub use policy::PolicyCache;
 pub use published::{Manifest, Publication};
+pub use rollouts::RolloutStep;
 pub use runs::KeptRun;
 pub use units::{Meter, Units};
 pub use wish::{TakenWish, Wished, Wishes};
