@@ -31,4 +31,5 @@ mod statuses;
 mod store_suite;
 mod stream_faults;
 mod units;
+mod versions;
 mod webhook;
