@@ -150,7 +150,7 @@ impl Dollars {
     }
 
     /// The amount for arithmetic that rounds; `None` when it has more than 28 digits.
-    fn decimal(self) -> Option<Decimal> {
+    pub(crate) fn decimal(self) -> Option<Decimal> {
         Decimal::try_from_i128_with_scale(i128::try_from(self.units).ok()?, self.places).ok()
     }
 }
