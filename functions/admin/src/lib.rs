@@ -1,5 +1,6 @@
 //! What admins call: every step in a model's life, and what was done when, by whom and why.
 
+mod analytics;
 mod archive_model;
 mod body;
 mod create_model;
@@ -28,6 +29,7 @@ mod report_audit;
 mod timeline;
 mod unarchive_model;
 mod unmark_legacy;
+mod version_evaluation;
 mod write;
 
 use std::sync::Arc;
@@ -110,6 +112,8 @@ pub static FUNCTIONS: &[Function<App>] = &[
     admins("list-audit", |app, request| Box::pin(list_audit::handle(app, request))),
     admins("report-audit", |app, request| Box::pin(report_audit::handle(app, request))),
     admins("list-warnings", |app, request| Box::pin(list_warnings::handle(app, request))),
+    admins("version-evaluation", |app, request| Box::pin(version_evaluation::handle(app, request))),
+    admins("analytics", |app, request| Box::pin(analytics::handle(app, request))),
     admins("import-models", |app, request| Box::pin(import_models::handle(app, request))),
     admins("export-models", |app, request| Box::pin(export_models::handle(app, request))),
     admins("export-audit", |app, request| Box::pin(export_audit::handle(app, request))),
