@@ -11,6 +11,7 @@ pub mod catalogue;
 #[cfg(feature = "schema")]
 pub mod command;
 pub mod decimal;
+pub mod decision;
 pub mod diff;
 pub mod document;
 pub mod effective;
