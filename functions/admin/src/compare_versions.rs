@@ -30,20 +30,7 @@ async fn side(app: &App, versions: &Versions, number: &semver::Version, request:
     let measured = app.store.evidence(&model.id, number, request.now).await?;
     let mut side = shown(version, effective, request.now);
     side["meta"] = json!(version::meta_of(&model.meta, version.overrides.as_ref()));
-    side["metrics"] = json!({
-        "evaluation": decision::report(model, number, &measured, &versions.policy),
-        "samples": measured.samples,
-        "successes": measured.successes,
-        "errors": measured.errors,
-        "inputTokens": measured.input_tokens,
-        "outputTokens": measured.output_tokens,
-        "costUsd": measured.cost_usd,
-        "unpriced": measured.unpriced,
-        "latencyMs": {
-            "p50": measured.latency.percentile(50),
-            "p95": measured.latency.percentile(95),
-            "p99": measured.latency.percentile(99),
-        },
-    });
+    side["evaluation"] = json!(decision::report(model, number, &measured, &versions.policy));
+    side["measured"] = measured.summary();
     Ok(side)
 }

@@ -2,6 +2,7 @@
 
 mod activate_version;
 mod active_version;
+mod analytics;
 mod archive_model;
 mod backup;
 mod body;
@@ -39,6 +40,7 @@ mod timeline;
 mod unarchive_model;
 mod unmark_legacy;
 mod version_decision;
+mod version_evaluation;
 mod versions;
 mod write;
 
@@ -138,6 +140,8 @@ pub static FUNCTIONS: &[Function<App>] = &[
     admins("list-audit", |app, request| Box::pin(list_audit::handle(app, request))),
     admins("report-audit", |app, request| Box::pin(report_audit::handle(app, request))),
     admins("list-warnings", |app, request| Box::pin(list_warnings::handle(app, request))),
+    admins("version-evaluation", |app, request| Box::pin(version_evaluation::handle(app, request))),
+    admins("analytics", |app, request| Box::pin(analytics::handle(app, request))),
     admins("import-models", |app, request| Box::pin(import_models::handle(app, request))),
     admins("export-models", |app, request| Box::pin(export_models::handle(app, request))),
     admins("export-audit", |app, request| Box::pin(export_audit::handle(app, request))),

@@ -453,8 +453,9 @@ mod tests {
         one.versions =
             serde_json::from_str(r#"[{"version":"1.0.0","status":"active"},{"version":"2.0.0","status":"canary"}]"#)
                 .unwrap();
-        let change = |model| BTreeMap::from([(ModelId::parse("m").unwrap(), model)]);
-        let of = |model| change(Change::Present { model, path: None, in_place: true });
+        fn of(model: &Model) -> BTreeMap<ModelId, Change<'_>> {
+            BTreeMap::from([(model.id.clone(), Change::Present { model, path: None, in_place: true })])
+        }
         let mut next = edit(&Nodes::default(), &Roots::empty(), &of(&one)).unwrap();
         let now = Timestamp::UNIX_EPOCH;
         let attempt = Attempt::of(&one, &crate::Policy::default()).unwrap();
@@ -475,7 +476,7 @@ mod tests {
         let mut other = one.clone();
         other.versions[1].version = "2.0.1".parse().unwrap();
         assert_eq!(kept(&other), 0);
-        let gone = edit(&nodes, &next.roots, &change(Change::Tombstone(&one))).unwrap();
+        let gone = edit(&nodes, &next.roots, &BTreeMap::from([(one.id.clone(), Change::Tombstone(&one))])).unwrap();
         assert_eq!(gone.roots.rollouts, tree::empty());
         let mut old = serde_json::to_value(next.roots).unwrap();
         old.as_object_mut().unwrap().remove("rollouts");

@@ -215,7 +215,7 @@ pub struct Part {
 pub type Mistake = (String, String);
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with id and results")]
 struct RawBatch<'b> {
     #[serde(default)]
     id: Option<Value>,
@@ -224,7 +224,7 @@ struct RawBatch<'b> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 struct RawResult {
     model: Option<Value>,
     version: Option<Value>,
@@ -302,9 +302,9 @@ fn result(at: usize, raw: &RawValue, mistakes: &mut Mistakes) -> Option<Inferenc
     let success = mistakes.field(&pointer("success"), raw.success, Ok::<bool, String>);
     let latency_ms = mistakes.field(&pointer("latencyMs"), raw.latency_ms, |ms| within(ms, MAX_LATENCY_MS));
     let confidence = mistakes.field(&pointer("confidence"), raw.confidence, |confidence| within(confidence, 1.0));
-    let tokens = |tokens: u64| match tokens {
-        0..=MAX_TOKENS => Ok(tokens),
-        _ => Err(format!("is more than {MAX_TOKENS}, the most that a result can have")),
+    let tokens = |tokens: serde_json::Number| {
+        let whole = tokens.as_u64().filter(|tokens| *tokens <= MAX_TOKENS);
+        whole.ok_or_else(|| format!("is {tokens}: a whole number from 0 to {MAX_TOKENS} is possible"))
     };
     let input_tokens = mistakes.field(&pointer("inputTokens"), raw.input_tokens, tokens);
     let output_tokens = mistakes.field(&pointer("outputTokens"), raw.output_tokens, tokens);
@@ -413,7 +413,22 @@ mod tests {
             {"model": "a", "success": false, "error": "weather"},
             5,
         ]}));
-        insta::assert_snapshot!(told.join("\n"), @r#""#);
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        /id: has 0 characters: an id has 1 to 200
+        /results/0/model: invalid type: number, expected a string
+        /results/0/success: invalid type: string "yes", expected a boolean
+        /results/0/latencyMs: is -1: from 0 to 86400000 is possible
+        /results/0/confidence: is 1.5: from 0 to 1 is possible
+        /results/0/inputTokens: is 1.5: a whole number from 0 to 100000000 is possible
+        /results/0/outputTokens: is -3: a whole number from 0 to 100000000 is possible
+        /results/1/version: is no semantic version such as 1.4.0: unexpected character 'l' while parsing major version number
+        /results/1/at: "now" is no time such as 2026-11-21T10:00:00Z
+        /results/1/error: a success has no error
+        /results/2: unknown field `tokens`, expected one of `model`, `version`, `success`, `latencyMs`, `confidence`, `inputTokens`, `outputTokens`, `error`, `at`
+        /results/3/error: "weather" is no kind of error: those are timeout, rate_limited, overloaded, unavailable, invalid_request, unauthorized, context_length, content_filter, invalid_output, cancelled, other
+        /results/3/latencyMs: is required
+        /results/4: invalid type: integer `5`, expected an object
+        "#);
         assert_eq!(mistakes(&json!({"id": "x"})), ["/results: holds 0 results: a batch has 1 to 500"]);
         assert_eq!(mistakes(&json!({"id": "x", "results": "y"})).len(), 1);
         assert_eq!(mistakes(&json!([])).len(), 1);

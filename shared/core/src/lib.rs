@@ -41,6 +41,7 @@ pub mod schema;
 pub mod status;
 pub mod tier;
 pub mod tree;
+pub mod usage;
 pub mod validate;
 pub mod version;
 pub mod view;

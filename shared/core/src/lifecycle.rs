@@ -71,15 +71,15 @@ pub fn prices_at(meta: &Meta, now: Timestamp) -> PricesAt<'_> {
     prices_after(meta, |scheduled| scheduled.from <= now)
 }
 
-/// The prices of a version at `now`: its own where it names them, whatever is scheduled for the model, else the model's.
+/// The prices of a version at `now`: what it sets for itself counts, else what the model has then.
 #[must_use]
 pub fn version_prices_at<'m>(meta: &'m Meta, own: Option<&'m Overrides>, now: Timestamp) -> PricesAt<'m> {
-    let prices = prices_at(meta, now);
-    let Some(own) = own else { return prices };
+    let of_model = prices_at(meta, now);
+    let Some(own) = own else { return of_model };
     PricesAt {
-        input: own.input_cost_per_million_tokens.or(prices.input),
-        output: own.output_cost_per_million_tokens.or(prices.output),
-        prices: own.prices.as_ref().or(prices.prices),
+        input: own.input_cost_per_million_tokens.or(of_model.input),
+        output: own.output_cost_per_million_tokens.or(of_model.output),
+        prices: own.prices.as_ref().or(of_model.prices),
     }
 }
 

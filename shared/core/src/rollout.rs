@@ -164,7 +164,7 @@ impl Attempt {
             return Some(status.moved(RolloutState::RolledBack, failed.told(), now));
         }
         let hold = self.steps.get(status.step).map_or(0, |step| i64::from(step.hold_hours));
-        if now < status.since.saturating_add(SignedDuration::from_hours(hold)).unwrap_or(Timestamp::MAX) {
+        if now < later(status.since, SignedDuration::from_hours(hold)) {
             return None;
         }
         let obstacle = match (seen.step.verdict, seen.refusal) {
@@ -172,8 +172,12 @@ impl Attempt {
             (Verdict::Passed, Some(refusal)) => refusal.to_owned(),
             _ => seen.step.told(),
         };
-        // What it waits for changes all the time; that it waits is news once.
-        (status.state == RolloutState::Running).then(|| status.moved(RolloutState::Paused, obstacle, now))
+        // A step that just began has had no time to be measured. And what it waits for changes all the time; that it
+        // waits is news once.
+        let window = i64::try_from(self.limits.window_minutes).unwrap_or(i64::MAX).min(i64::from(i32::MAX));
+        let is_early = now < later(status.since, SignedDuration::from_mins(window));
+        let is_news = status.state == RolloutState::Running && !is_early;
+        is_news.then(|| status.moved(RolloutState::Paused, obstacle, now))
     }
 
     fn begun(&self, now: Timestamp) -> RolloutStatus {
@@ -199,7 +203,7 @@ impl Attempt {
         }
         let end = self.grace_days.map(|days| {
             let hours = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(24).min(i64::from(i32::MAX));
-            now.saturating_add(SignedDuration::from_hours(hours)).unwrap_or(Timestamp::MAX)
+            later(now, SignedDuration::from_hours(hours))
         });
         let moved = status.moved(RolloutState::Promoted, format!("{why}: it takes the traffic"), now);
         RolloutStatus { stable_end_of_life: end, ..moved }
@@ -282,6 +286,10 @@ fn part_of(model: &ModelId, key: &str) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&hash.finalize()[..8]);
     u64::from_be_bytes(first) % PARTS
+}
+
+fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
+    time.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
 
 /// The version that comes, and the one that it comes beside.

@@ -164,7 +164,10 @@ impl Store {
         model: Option<&ModelId>,
         mut each: impl FnMut(Date, Subject, Measured) -> bool,
     ) -> Result<(), StoreError> {
-        let partitions = days.iter().flat_map(|&day| (0..SHARDS).map(move |shard| (day, shard)));
+        let mut partitions = Vec::with_capacity(days.len() * usize::from(SHARDS));
+        for &day in days {
+            partitions.extend((0..SHARDS).map(|shard| (day, shard)));
+        }
         let condition = if model.is_some() { "pk = :pk AND begins_with(sk, :model)" } else { "pk = :pk" };
         let values = |pk: String| {
             let values = Builder::default().text(":pk", pk);

@@ -36,29 +36,41 @@ struct Minute {
     failures: u64,
 }
 
-/// A version's results by the minute, as the store keeps them.
+/// A version's results by the minute, as the store keeps them: summed up from the first, so that any range is a
+/// difference.
 struct Traffic(Vec<Minute>);
 
 impl Traffic {
+    fn of(minutes: impl Fn(i64) -> Minute) -> Self {
+        let sum = |sum: &mut Minute, minute: i64| {
+            let Minute { results, failures } = minutes(minute);
+            *sum = Minute { results: sum.results + results, failures: sum.failures + failures };
+            Some(*sum)
+        };
+        Self((0..7 * 24 * 60).scan(Minute { results: 0, failures: 0 }, sum).collect())
+    }
+
+    /// The sum of the minutes that begin before a time.
+    fn until(&self, time: Timestamp) -> Minute {
+        let first = at(0).as_second().div_euclid(MINUTE);
+        let minutes = usize::try_from((time.as_second() + MINUTE - 1).div_euclid(MINUTE) - first).unwrap_or(0);
+        let last = minutes.min(self.0.len()).checked_sub(1);
+        last.map_or(Minute { results: 0, failures: 0 }, |last| self.0[last])
+    }
+
     fn measured(&self, from: Timestamp, until: Timestamp) -> Measured {
-        let mut measured = Measured::default();
-        let minutes = (0..).zip(&self.0).filter(|(minute, _)| {
-            let begin = at(0).as_second() / MINUTE * MINUTE + minute * MINUTE;
-            from.as_second() <= begin && begin < until.as_second()
-        });
-        for (_, minute) in minutes {
-            let mut latency = Sketch::default();
-            latency.add(Sketch::bucket(800.0), minute.results);
-            measured.merge(&Measured {
-                samples: minute.results,
-                successes: minute.results - minute.failures,
-                latency,
-                confidences: minute.results,
-                confidence_parts: minute.results * CONFIDENCE_PARTS,
-                ..Measured::default()
-            });
+        let (before, all) = (self.until(from), self.until(until.max(from)));
+        let (results, failures) = (all.results - before.results, all.failures - before.failures);
+        let mut latency = Sketch::default();
+        latency.add(Sketch::bucket(800.0), results);
+        Measured {
+            samples: results,
+            successes: results - failures,
+            latency,
+            confidences: results,
+            confidence_parts: results * CONFIDENCE_PARTS,
+            ..Measured::default()
         }
-        measured
     }
 }
 
@@ -86,13 +98,9 @@ fn week(traffic: &Traffic, policy: &Policy) -> Vec<(i64, String)> {
     told
 }
 
-fn traffic(of: impl Fn(i64) -> Minute) -> Traffic {
-    Traffic((0..7 * 24 * 60).map(of).collect())
-}
-
 #[test]
 fn a_good_version_takes_over_in_two_days() {
-    let told = week(&traffic(|_| Minute { results: 10, failures: 0 }), &Policy::default());
+    let told = week(&Traffic::of(|_| Minute { results: 10, failures: 0 }), &Policy::default());
     assert_eq!(
         told,
         [
@@ -116,7 +124,7 @@ fn a_good_version_takes_over_in_two_days() {
 
 #[test]
 fn a_bad_version_is_gone_within_minutes() {
-    let told = week(&traffic(|minute| Minute { results: 30, failures: u64::from(minute % 2 == 0) * 9 }), &Policy::default());
+    let told = week(&Traffic::of(|minute| Minute { results: 30, failures: u64::from(minute % 2 == 0) * 9 }), &Policy::default());
     assert_eq!(told.len(), 2, "it is not tried again: {told:?}");
     assert_eq!(told[1].0, 0, "within the first hour");
     assert!(told[1].1.starts_with("2.0.0 was rolled back to 1.0.0: an error rate of 0.15"), "{told:?}");
@@ -126,12 +134,12 @@ fn a_bad_version_is_gone_within_minutes() {
 #[test]
 fn a_version_that_fails_slowly_is_found_by_its_last_hour() {
     let slowly = |minute: i64| Minute { results: 100, failures: u64::try_from(minute / 60).unwrap().saturating_sub(24) };
-    let told = week(&traffic(slowly), &Policy::default());
+    let told = week(&Traffic::of(slowly), &Policy::default());
     assert_eq!(told.len(), 3, "{told:?}");
     assert!((29..=31).contains(&told[2].0), "{told:?}");
     assert!(told[2].1.contains("was rolled back to 1.0.0: an error rate of 0.05"), "{told:?}");
     let hours = told[2].0;
-    let step = traffic(slowly).measured(at(24 * HOUR), at(hours * HOUR));
+    let step = Traffic::of(slowly).measured(at(24 * HOUR), at(hours * HOUR));
     assert_eq!(evaluate(&step, &Policy::default().evaluation).verdict, Verdict::Passed);
 }
 
@@ -139,7 +147,7 @@ fn a_version_that_fails_slowly_is_found_by_its_last_hour() {
 fn too_few_results_are_waited_for() {
     // Nothing for two days, and then a result every ten minutes.
     let rare = |minute: i64| Minute { results: u64::from(minute > 48 * 60 && minute % 10 == 0), failures: 0 };
-    let told = week(&traffic(rare), &Policy::default());
+    let told = week(&Traffic::of(rare), &Policy::default());
     let states: Vec<(i64, &str)> = told.iter().map(|(hours, told)| (*hours, told.as_str())).collect();
     assert_eq!(states[1], (24, "the rollout of 2.0.0 waits: 0 of the 50 results needed"));
     assert_eq!((states[2].0, states.len()), (56, 6), "{states:?}");
@@ -150,7 +158,7 @@ fn too_few_results_are_waited_for() {
 fn what_policy_refuses_waits() {
     let policy = Policy::default();
     let attempt = Attempt::of(&two(), &policy).unwrap();
-    let steady = traffic(|_| Minute { results: 10, failures: 0 });
+    let steady = Traffic::of(|_| Minute { results: 10, failures: 0 });
     let report = evaluate(&steady.measured(at(0), at(25 * HOUR)), &attempt.limits);
     let begun = attempt.begun(at(0));
     let seen = Seen { step: &report, window: &report, refusal: Some("a request costs too much") };
@@ -240,7 +248,7 @@ fn weights_are_exact_and_keys_stay() {
 fn a_rollout_is_part_of_the_history() {
     let policy = Policy::default();
     let mut records = vec![stepped(None, two())];
-    let mut step = |records: &mut Vec<Record>, status: RolloutStatus| {
+    let step = |records: &mut Vec<Record>, status: RolloutStatus| {
         let record = records.last().unwrap();
         let mut next = record.clone();
         next.seq += 1;
