@@ -12,6 +12,7 @@ mod faults;
 mod git_faults;
 mod github;
 mod house;
+mod inferences;
 mod interplay;
 mod invariants;
 mod limits;
