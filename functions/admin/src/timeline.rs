@@ -158,7 +158,7 @@ fn decode(text: &str) -> Option<Token> {
 }
 
 /// A time, or the beginning of a day in UTC.
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     let midnight = |date: Date| date.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp());
     let read = text.parse::<Timestamp>().or_else(|_| text.parse::<Date>().and_then(midnight));
     read.map_err(|_| format!("\"{text}\" is no time such as 2026-11-21T10:00:00Z and no day such as 2026-11-21"))

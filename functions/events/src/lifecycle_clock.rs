@@ -57,19 +57,20 @@ pub(crate) async fn handle(app: &App) -> Result<Value, EventError> {
 /// Makes every effect that is due a part of its record, the earliest of a model first; answers how many, and whether
 /// none is left: while a sync is at work, the rest is for the next time.
 async fn settle(app: &App, snapshot: &Snapshot, now: Timestamp) -> Result<(u64, bool), StoreError> {
-    let has_due = |view: &&View| view.price_starts.iter().copied().chain(view.sunset).any(|at| at <= now);
+    let has_due = |view: &&View| moments(view).any(|at| at <= now);
+    let policy = &snapshot.policy;
     let ids: Vec<&ModelId> = snapshot.views().filter(has_due).map(|view| &view.id).collect();
     let mut effects = 0;
     for batch in ids.chunks(BATCH) {
         let records = app.store.records(batch.iter().copied()).await?;
-        let due: Vec<Record> = records.into_values().filter(|record| status::due(record, now).is_some()).collect();
+        let due: Vec<Record> = records.into_values().filter(|record| status::due(record, policy, now).is_some()).collect();
         // Records of a commit that is half applied are not what anybody has seen.
         if !due.is_empty() && !app.store.sync_state().await?.intent.is_empty() {
             return Ok((effects, false));
         }
         for mut record in due {
-            while let Some(effect) = status::due(&record, now) {
-                let after = status::after(&record, effect, snapshot.revision, now);
+            while let Some(effect) = status::due(&record, policy, now) {
+                let after = status::after(&record, &effect, snapshot.revision, now);
                 let write = RecordWrite { read_seq: Some(record.seq), record: after };
                 match app.store.put_effect(&write, now).await {
                     Ok(()) => effects += 1,
@@ -113,10 +114,15 @@ async fn warn(app: &App, snapshot: &Snapshot, now: Timestamp) -> Result<u64, Sto
 /// The next moment at which something is due.
 fn next_due(snapshot: &Snapshot, now: Timestamp) -> Option<Timestamp> {
     let windows = &snapshot.policy.lifecycle.warning_window_days;
-    let moments = |view: &View| {
-        let effects = view.price_starts.iter().copied().chain(view.sunset).filter(|&at| at > now).min();
+    let next = |view: &View| {
+        let effects = moments(view).filter(|&at| at > now).min();
         let window = view.sunset.and_then(|sunset| end_of_life::next_window(windows, sunset, now));
         effects.into_iter().chain(window).min()
     };
-    snapshot.views().filter_map(moments).min()
+    snapshot.views().filter_map(next).min()
+}
+
+/// When time does something to a model, or did.
+fn moments(view: &View) -> impl Iterator<Item = Timestamp> {
+    view.price_starts.iter().copied().chain(view.sunset).chain(view.retirements())
 }

@@ -6,6 +6,7 @@ mod catalogue;
 mod changes;
 #[cfg(feature = "contract")]
 pub mod contract;
+mod counting;
 mod facets;
 mod foreign;
 mod get_model;
@@ -19,6 +20,7 @@ mod openrouter_models;
 mod page;
 mod price_history;
 mod quote_cost;
+mod record_inferences;
 mod resolve_model;
 mod selection;
 mod shadow;
@@ -31,7 +33,7 @@ use std::time::Duration;
 
 use roster_http::env::EnvError;
 use roster_http::function::{HandlerFuture, HttpHandler};
-use roster_http::{Access, Admission, Dialect, Env, Function, Gate, Gatekeeper, Handler, Problem, Request};
+use roster_http::{Access, Admission, Dialect, Env, Function, Gate, Gatekeeper, Handler, Problem, Request, Role};
 use roster_store::reader::Reader;
 use roster_store::{Bundled, Store, TableNames};
 
@@ -98,6 +100,9 @@ const fn foreign(name: &'static str, dialect: &'static Dialect, handler: HttpHan
     Function { name, handler: Handler::Foreign(Access::Everyone, dialect, handler) }
 }
 
+/// Who reports results: services, and admins by hand.
+const REPORTERS: Access = Access::Roles(&[Role::Service, Role::Admin, Role::SuperAdmin]);
+
 /// The functions of this artifact.
 pub static FUNCTIONS: &[Function<App>] = &[
     Function {
@@ -119,6 +124,10 @@ pub static FUNCTIONS: &[Function<App>] = &[
     Function {
         name: "price-history",
         handler: Handler::Http(Access::Everyone, |app, request| Box::pin(price_history::handle(app, request))),
+    },
+    Function {
+        name: "record-inferences",
+        handler: Handler::Http(REPORTERS, |app, request| Box::pin(record_inferences::handle(app, request))),
     },
     foreign("openai-models", &openai_models::DIALECT, |app, request| Box::pin(openai_models::handle(app, request))),
     foreign("anthropic-models", &anthropic_models::DIALECT, |app, request| {

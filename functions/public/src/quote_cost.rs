@@ -8,7 +8,7 @@ use roster_core::quote::{self, MAX_TOKENS, QuoteError, Usage};
 use roster_http::{Caller, Problem, Query, Reply, Request};
 use roster_store::reader::Snapshot;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::App;
 use crate::catalogue::source_headers;
@@ -50,7 +50,7 @@ fn answer(body: &Body, snapshot: &Snapshot, now: Timestamp) -> Result<Reply, Pro
     let spec = snapshot.spec(view).ok_or_else(Problem::internal)?;
     if lifecycle::stage(&spec, at) == Stage::Archived {
         let gone = format!("model {} will be past its sunset at {at}", view.id);
-        return Err(invalid(&[("/at", gone)]).with("model_id", view.id.as_str()));
+        return Err(Problem::invalid(&[("/at", gone)]).with("model_id", view.id.as_str()));
     }
     let unknown = |error: QuoteError| unknown(&error, view.id.as_str());
     let quote = quote::quote(&usage, &lifecycle::prices_at(&spec.meta, at)).map_err(unknown)?;
@@ -103,7 +103,7 @@ impl Body {
             mistakes.push(("/at", detail));
         }
         if !mistakes.is_empty() {
-            return Err(invalid(&mistakes));
+            return Err(Problem::invalid(&mistakes));
         }
         Ok(Usage {
             input: self.input_tokens,
@@ -113,14 +113,6 @@ impl Body {
             is_batch: self.batch,
         })
     }
-}
-
-/// 422 with every mistake and its place in the body.
-fn invalid(mistakes: &[(&str, String)]) -> Problem {
-    let told: Vec<String> = mistakes.iter().map(|(pointer, detail)| format!("{pointer}: {detail}")).collect();
-    let errors: Vec<Value> =
-        mistakes.iter().map(|(pointer, detail)| json!({"pointer": pointer, "detail": detail})).collect();
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Invalid request", told.join("; ")).with("errors", errors)
 }
 
 /// 422: there is no exact cost. A price that is unknown is named by its place in the model's document.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical;
 use crate::model::{Model, ModelId};
+use crate::rollout::{Attempt, RolloutStatus};
 use crate::tree::{self, Edited, Edits, Entries, Missing, Node, NodeId, Nodes, Root, Shape};
 
 /// The trees of one revision.
@@ -23,6 +24,9 @@ pub struct Roots {
     /// When each model of the two first appeared, by id; what was published before this was kept has none of it.
     #[serde(default = "tree::empty")]
     pub appearances: Root,
+    /// How far the versions are that come, by model; what was published before there were rollouts has none.
+    #[serde(default = "tree::empty")]
+    pub rollouts: Root,
 }
 
 impl Roots {
@@ -30,13 +34,13 @@ impl Roots {
     #[must_use]
     pub fn empty() -> Self {
         let root = tree::empty();
-        Self { models: root, tombstones: root, index: root, appearances: root }
+        Self { models: root, tombstones: root, index: root, appearances: root, rollouts: root }
     }
 
     /// The trees, for loading and for keeping.
     #[must_use]
-    pub fn all(&self) -> [Root; 4] {
-        [self.models, self.tombstones, self.index, self.appearances]
+    pub fn all(&self) -> [Root; 5] {
+        [self.models, self.tombstones, self.index, self.appearances, self.rollouts]
     }
 
     /// Whether it is not known of some model when it first appeared, once that of `more` is. An id that was once
@@ -49,7 +53,7 @@ impl Roots {
     /// The digest: a name for exactly these specs, whatever the way that led to them.
     ///
     /// It is the Merkle root over the canonical JSON of every spec, by id. Tombstones, revisions
-    /// and timestamps, first appearances among them, are outside it.
+    /// and timestamps, first appearances among them, are outside it, and so are rollouts.
     #[must_use]
     pub fn digest(&self) -> String {
         self.models.id.to_string()
@@ -173,6 +177,15 @@ impl<'a> Catalogue<'a> {
         found.map(|text| read::<Published>(id, &text).map(|published| published.spec)).transpose()
     }
 
+    /// How far the version of a model is that comes.
+    ///
+    /// # Errors
+    /// [`CorruptEntry`] when what is published cannot be read.
+    pub fn rollout(&self, id: &str) -> Result<Option<RolloutStatus>, CorruptEntry> {
+        let found = self.noting(self.nodes.lookup(&self.roots.rollouts, id)).flatten();
+        found.map(|text| read(id, &text)).transpose()
+    }
+
     /// Whether a model had this id, letter case aside, whose file is gone: the id stays its own.
     #[must_use]
     pub fn is_removed(&self, folded: &str) -> bool {
@@ -254,9 +267,15 @@ pub fn edit(nodes: &Nodes, roots: &Roots, changes: &BTreeMap<ModelId, Change<'_>
     let mut models = Edits::new();
     let mut tombstones = Edits::new();
     let mut index = Edits::new();
+    let mut rollouts = Edits::new();
     let catalogue = Catalogue::new(nodes, roots);
     let (mut unmoved, mut returning) = (BTreeSet::new(), BTreeSet::new());
     for (id, change) in changes {
+        if let Some(status) = catalogue.rollout(id.as_str())?
+            && !matches!(change, Change::Present { model, .. } if Attempt::id_of(model) == Some(status.attempt))
+        {
+            rollouts.insert(id.as_str().into(), None);
+        }
         if let Some(before) = catalogue.model(id.as_str())? {
             if let Change::Present { model, in_place: true, .. } = change
                 && same_index_entries(&before, model)
@@ -308,6 +327,7 @@ pub fn edit(nodes: &Nodes, roots: &Roots, changes: &BTreeMap<ModelId, Change<'_>
         tombstones: apply(&roots.tombstones, Shape::MODELS, &tombstones),
         index: apply(&roots.index, Shape::INDEX, &index),
         appearances: roots.appearances,
+        rollouts: apply(&roots.rollouts, Shape::INDEX, &rollouts),
     };
     if missing.is_empty() {
         Ok(NextRoots { roots: next, fresh })
@@ -319,6 +339,24 @@ pub fn edit(nodes: &Nodes, roots: &Roots, changes: &BTreeMap<ModelId, Change<'_>
 }
 
 impl NextRoots {
+    /// The trees of a revision, to go on from.
+    #[must_use]
+    pub fn of(roots: Roots) -> Self {
+        Self { roots, fresh: Vec::new() }
+    }
+
+    /// Says how far a model's rollout is.
+    ///
+    /// # Errors
+    /// [`EditError::Missing`] until every node on the way is loaded; nothing is said then.
+    pub fn set_rollout(&mut self, nodes: &Nodes, id: &ModelId, status: &RolloutStatus) -> Result<(), EditError> {
+        let edits = Edits::from([(id.as_str().into(), Some(canonical::to_string(status)?.into()))]);
+        let edited = nodes.edit(&self.roots.rollouts, Shape::INDEX, &edits)?;
+        self.roots.rollouts = edited.root;
+        self.fresh.extend(edited.fresh);
+        Ok(())
+    }
+
     /// Adds when these models first appeared.
     ///
     /// # Errors
@@ -407,6 +445,42 @@ mod tests {
         old.as_object_mut().unwrap().remove("appearances");
         let old: Roots = serde_json::from_value(old).unwrap();
         assert!(old.lacks_appearances(0), "what an older version published can be read");
+    }
+
+    #[test]
+    fn a_rollout_ends_where_its_model_asks_for_another() {
+        let mut one = model("m");
+        one.versions =
+            serde_json::from_str(r#"[{"version":"1.0.0","status":"active"},{"version":"2.0.0","status":"canary"}]"#)
+                .unwrap();
+        fn of(model: &Model) -> BTreeMap<ModelId, Change<'_>> {
+            BTreeMap::from([(model.id.clone(), Change::Present { model, path: None, in_place: true })])
+        }
+        let mut next = edit(&Nodes::default(), &Roots::empty(), &of(&one)).unwrap();
+        let now = Timestamp::UNIX_EPOCH;
+        let attempt = Attempt::of(&one, &crate::Policy::default()).unwrap();
+        let report = crate::evaluate::evaluate(&crate::measure::Measured::default(), &attempt.limits);
+        let seen = crate::rollout::Seen { step: &report, window: &report, refusal: None };
+        let status = attempt.next(None, seen, now).unwrap();
+        let digest = next.roots.digest();
+        next.set_rollout(&Nodes::default(), &one.id, &status).unwrap();
+        assert_eq!((next.roots.digest(), next.roots.rollouts.count), (digest, 1));
+        let mut nodes = Nodes::default();
+        next.fresh.into_iter().for_each(|(id, node)| nodes.insert(id, node));
+        assert_eq!(Catalogue::new(&nodes, &next.roots).rollout("m").unwrap(), Some(status));
+
+        let kept = |model: &Model| edit(&nodes, &next.roots, &of(model)).unwrap().roots.rollouts.count;
+        let mut dearer = one.clone();
+        dearer.meta.input_cost_per_million_tokens = None;
+        assert_eq!(kept(&dearer), 1, "a price is no matter of the rollout");
+        let mut other = one.clone();
+        other.versions[1].version = "2.0.1".parse().unwrap();
+        assert_eq!(kept(&other), 0);
+        let gone = edit(&nodes, &next.roots, &BTreeMap::from([(one.id.clone(), Change::Tombstone(&one))])).unwrap();
+        assert_eq!(gone.roots.rollouts, tree::empty());
+        let mut old = serde_json::to_value(next.roots).unwrap();
+        old.as_object_mut().unwrap().remove("rollouts");
+        assert_eq!(serde_json::from_value::<Roots>(old).unwrap().rollouts, tree::empty());
     }
 
     #[test]

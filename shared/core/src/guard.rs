@@ -9,6 +9,7 @@ use crate::plan::{Plan, Step};
 use crate::policy::Policy;
 use crate::price::Price;
 use crate::tier;
+use crate::version;
 
 /// What is live before the plan.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +72,9 @@ pub fn holds(plan: &Plan, live: Live, policy: &Policy, now: Timestamp) -> Vec<Ho
         }
         for message in price_moves(step, before, guard.max_price_factor, now) {
             hold("price_factor", message);
+        }
+        for message in version::illegal_moves(&before.versions, &step.after.versions) {
+            hold("version_move", format!("{}, {message}", step.id));
         }
         if guard.hold_on_tier_loss {
             let lost: Vec<&str> = policy
@@ -189,6 +193,18 @@ mod tests {
         assert_eq!(check(Some("0"), Some("0.00")), [""; 0]);
         assert_eq!(check(None, Some("1000")), [""; 0]);
         assert_eq!(check(Some("1000"), None), [""; 0]);
+    }
+
+    /// A commit is never rejected for where its versions go, so that every revert can be applied.
+    #[test]
+    fn illegal_moves_are_held() {
+        let moved = |from: &str, to: &str| {
+            let with = |text: &str| Model { versions: crate::version::tests::versions(text), ..model("m") };
+            rules(vec![step(Some(with(from)), Some(with(to)))], 100)
+        };
+        assert_eq!(moved("1.0.0 active, 2.0.0 canary", "1.0.0 deprecated, 2.0.0 active"), [""; 0]);
+        assert_eq!(moved("1.0.0 active, 2.0.0 canary", "1.0.0 retired, 2.0.0 active"), ["version_move"]);
+        assert_eq!(moved("1.0.0 deprecated, 2.0.0 active", "1.0.0 retired, 2.0.0 deprecated"), ["version_move"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::meta::Meta;
 use crate::model::Model;
 use crate::price::{Price, Prices, ScheduledPrice};
 use crate::status::Status;
+use crate::version::Overrides;
 
 /// A model's place in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,18 @@ impl<'m> PricesAt<'m> {
 #[must_use]
 pub fn prices_at(meta: &Meta, now: Timestamp) -> PricesAt<'_> {
     prices_after(meta, |scheduled| scheduled.from <= now)
+}
+
+/// The prices of a version at `now`: what it sets for itself counts, else what the model has then.
+#[must_use]
+pub fn version_prices_at<'m>(meta: &'m Meta, own: Option<&'m Overrides>, now: Timestamp) -> PricesAt<'m> {
+    let of_model = prices_at(meta, now);
+    let Some(own) = own else { return of_model };
+    PricesAt {
+        input: own.input_cost_per_million_tokens.or(of_model.input),
+        output: own.output_cost_per_million_tokens.or(of_model.output),
+        prices: own.prices.as_ref().or(of_model.prices),
+    }
 }
 
 /// The prices that are part of the history: those of the file, with every scheduled change that is part of it.
@@ -144,5 +157,8 @@ mod tests {
         assert_eq!(shown("2027-06-01T00:00:00Z"), "1000 9000.5");
         assert_eq!(next_change(&model, at("2026-12-01T00:00:00Z")), Some(at("2027-01-01T00:00:00Z")));
         assert_eq!(next_change(&model, at("2027-01-01T00:00:00Z")), None);
+        let own: Overrides = serde_json::from_str(r#"{"inputCostPerMillionTokens":700.10}"#).unwrap();
+        let prices = version_prices_at(&model.meta, Some(&own), at("2027-06-01T00:00:00Z"));
+        assert_eq!(format!("{} {}", prices.input.unwrap(), prices.output.unwrap()), "700.10 9000.5");
     }
 }

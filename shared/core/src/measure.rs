@@ -4,13 +4,21 @@
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
+use rust_decimal::prelude::FromPrimitive as _;
+use serde::Serialize;
 
+use crate::decimal::Exact;
+use crate::inference::Inference;
 use crate::quote::Dollars;
 
 /// The relative error of a quantile.
 pub const RELATIVE_ERROR: f64 = 0.01;
 /// Latencies below this many milliseconds count as this many.
 const MIN_MS: f64 = 0.001;
+/// Places that shares and milliseconds are told with.
+const PLACES: u32 = 6;
+/// Places that the mean cost of a request is told with.
+const USD_PLACES: u32 = 12;
 /// The parts of a confidence of 1 that are added up.
 pub const CONFIDENCE_PARTS: u64 = 1_000_000;
 
@@ -86,6 +94,27 @@ pub struct Measured {
 }
 
 impl Measured {
+    /// Counts a result, at a cost where that is known.
+    pub fn count(&mut self, result: &Inference, cost: Option<Dollars>) {
+        self.samples += 1;
+        match result.outcome {
+            Ok(()) => self.successes += 1,
+            Err(kind) => *self.errors.entry(kind.name().to_owned()).or_default() += 1,
+        }
+        self.latency.add(Sketch::bucket(result.latency_ms), 1);
+        self.latency_us += parts(result.latency_ms, 1_000);
+        if let Some(confidence) = result.confidence {
+            self.confidences += 1;
+            self.confidence_parts += parts(confidence, CONFIDENCE_PARTS);
+        }
+        self.input_tokens += result.input_tokens.unwrap_or_default();
+        self.output_tokens += result.output_tokens.unwrap_or_default();
+        match cost {
+            Some(cost) => self.cost_usd = self.cost_usd.saturating_add(cost),
+            None => self.unpriced += 1,
+        }
+    }
+
     /// Adds what others amount to.
     pub fn merge(&mut self, other: &Self) {
         self.samples += other.samples;
@@ -115,11 +144,100 @@ impl Measured {
         ratio(self.latency_us, self.samples).map(|us| us / Decimal::ONE_THOUSAND)
     }
 
+    /// The mean cost in US dollars of the results whose price was known; none without such.
+    #[must_use]
+    pub fn mean_cost_usd(&self) -> Option<Decimal> {
+        let priced = Decimal::from(self.samples.saturating_sub(self.unpriced));
+        self.cost_usd.rounded(USD_PLACES).decimal()?.checked_div(priced)
+    }
+
+    /// The numbers that people ask for.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        let told = |value: Option<Decimal>| value.map(|value| Exact::rounded(value, PLACES));
+        let percentile = |percent| told(self.latency.percentile(percent).and_then(Decimal::from_f64));
+        Summary {
+            samples: self.samples,
+            successes: self.successes,
+            failures: self.failures(),
+            success_rate: told(ratio(self.successes, self.samples)),
+            error_rate: told(ratio(self.failures(), self.samples)),
+            errors: self.errors.clone(),
+            latency_ms: LatencySummary {
+                mean: told(self.mean_latency_ms()),
+                p50: percentile(50),
+                p95: percentile(95),
+                p99: percentile(99),
+            },
+            confidence: told(self.mean_confidence()),
+            confidence_samples: self.confidences,
+            input_tokens: self.input_tokens,
+            output_tokens: self.output_tokens,
+            cost_usd: self.cost_usd,
+            mean_cost_usd: self.mean_cost_usd().map(|mean| mean.round_dp(USD_PLACES).normalize().to_string()),
+            unpriced_samples: self.unpriced,
+        }
+    }
+
     /// The mean confidence, from 0 to 1; none where no result came with one.
     #[must_use]
     pub fn mean_confidence(&self) -> Option<Decimal> {
         ratio(self.confidence_parts, self.confidences).map(|parts| parts / Decimal::from(CONFIDENCE_PARTS))
     }
+}
+
+/// What results amount to, in numbers for people; what no result tells is null.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// How many results.
+    pub samples: u64,
+    /// How many of them were successes.
+    pub successes: u64,
+    /// How many were none.
+    pub failures: u64,
+    /// The share of successes.
+    pub success_rate: Option<Exact>,
+    /// The share of the others.
+    pub error_rate: Option<Exact>,
+    /// Failures by kind.
+    pub errors: BTreeMap<String, u64>,
+    /// The latencies.
+    pub latency_ms: LatencySummary,
+    /// The mean of the confidences that results came with.
+    pub confidence: Option<Exact>,
+    /// How many came with one.
+    pub confidence_samples: u64,
+    /// Tokens of the prompts.
+    pub input_tokens: u64,
+    /// Tokens of the answers.
+    pub output_tokens: u64,
+    /// What the results cost whose price was known.
+    pub cost_usd: Dollars,
+    /// The mean of those costs.
+    pub mean_cost_usd: Option<String>,
+    /// How many had no known price: their cost is not in the sum.
+    pub unpriced_samples: u64,
+}
+
+/// Latencies in milliseconds; each percentile is within [`RELATIVE_ERROR`] of the exact one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LatencySummary {
+    /// The mean, which is exact to the microsecond.
+    pub mean: Option<Exact>,
+    /// The median.
+    pub p50: Option<Exact>,
+    /// The 95th percentile.
+    pub p95: Option<Exact>,
+    /// The 99th percentile.
+    pub p99: Option<Exact>,
+}
+
+/// A number in whole parts of one.
+fn parts(number: f64, of_one: u64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "results are checked to be small")]
+    let parts = (number * of_one as f64).round() as u64;
+    parts
 }
 
 /// One count's share of another; none of nothing.

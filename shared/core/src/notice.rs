@@ -31,6 +31,9 @@ pub enum Kind {
     SyncRejected,
     SyncFailed,
     DriftFound,
+    RolloutPromoted,
+    RolloutPaused,
+    RolloutRolledBack,
 }
 
 impl Kind {
@@ -51,6 +54,9 @@ impl Kind {
             Self::SyncRejected => "sync.rejected",
             Self::SyncFailed => "sync.failed",
             Self::DriftFound => "drift.found",
+            Self::RolloutPromoted => "rollout.promoted",
+            Self::RolloutPaused => "rollout.paused",
+            Self::RolloutRolledBack => "rollout.rolled_back",
         }
     }
 }
@@ -178,6 +184,7 @@ mod tests {
     use super::*;
     use crate::model::Model;
     use crate::model::tests::model;
+    use crate::policy::Policy;
     use crate::status::{self, tests::stepped};
 
     fn at(text: &str) -> Timestamp {
@@ -199,7 +206,7 @@ mod tests {
         let legacy = stepped(Some(&created), spec.clone());
         assert_eq!(kinds(Some(&created), &legacy), ["model.legacy"]);
         let now = at("2026-12-01T00:00:30Z");
-        let gone = status::after(&legacy, status::due(&legacy, now).unwrap(), 2, now);
+        let gone = status::after(&legacy, &status::due(&legacy, &Policy::default(), now).unwrap(), 2, now);
         assert_eq!(kinds(Some(&legacy), &gone), ["model.sunset_reached"]);
         spec.is_legacy = false;
         spec.meta.sunset_date = None;
@@ -222,7 +229,7 @@ mod tests {
         .unwrap();
         let created = stepped(None, spec.clone());
         let now = at("2026-12-01T00:00:00Z");
-        let begun = status::after(&created, status::due(&created, now).unwrap(), 1, now);
+        let begun = status::after(&created, &status::due(&created, &Policy::default(), now).unwrap(), 1, now);
         let told = of_step(Some(&created), &begun);
         assert_eq!(
             told[0].data["changes"].to_string(),

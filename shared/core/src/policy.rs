@@ -272,11 +272,15 @@ pub struct RetentionPolicy {
     pub revision_days: u64,
     /// Days for which the record of a sync run is kept.
     pub run_days: u64,
+    /// Days for which inference results can be evaluated by the minute and the hour.
+    pub inference_days: u64,
+    /// Days for which usage can be analysed by the day.
+    pub usage_days: u64,
 }
 
 impl Default for RetentionPolicy {
     fn default() -> Self {
-        Self { revision_days: 400, run_days: 90 }
+        Self { revision_days: 400, run_days: 90, inference_days: 35, usage_days: 400 }
     }
 }
 

@@ -6,6 +6,7 @@
 //! combination has no price of its own, such as cached tokens of a batch, it is unknown and never guessed.
 
 use std::fmt;
+use std::str::FromStr;
 
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Serialize, Serializer};
@@ -121,6 +122,16 @@ impl Dollars {
         self.checked_add(other).unwrap_or(Self { units: u128::MAX, places: self.places.max(other.places) })
     }
 
+    /// The amount to at most this many places, so that a sum of such amounts keeps a bounded number of digits.
+    #[must_use]
+    pub fn rounded(self, places: u32) -> Self {
+        let Some(excess) = self.places.checked_sub(places).filter(|excess| *excess > 0) else { return self };
+        // What is below a whole power of ten that does not fit is below every digit that is kept.
+        let unit = 10_u128.checked_pow(excess).unwrap_or(u128::MAX);
+        let units = self.units / unit + u128::from(self.units % unit >= unit / 2);
+        Self { units, places }.reduced()
+    }
+
     fn checked_add(self, other: Self) -> Option<Self> {
         let places = self.places.max(other.places);
         let units = self.at(places)?.checked_add(other.at(places)?)?;
@@ -141,7 +152,7 @@ impl Dollars {
     }
 
     /// The amount for arithmetic that rounds; `None` when it has more than 28 digits.
-    fn decimal(self) -> Option<Decimal> {
+    pub(crate) fn decimal(self) -> Option<Decimal> {
         Decimal::try_from_i128_with_scale(i128::try_from(self.units).ok()?, self.places).ok()
     }
 }
@@ -153,6 +164,30 @@ impl fmt::Display for Dollars {
         let (whole, fraction) = digits.split_at(digits.len() - places);
         f.write_str(whole)?;
         if fraction.is_empty() { Ok(()) } else { write!(f, ".{fraction}") }
+    }
+}
+
+/// A text that is no amount of dollars.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is no amount of dollars")]
+pub struct InvalidDollars(String);
+
+impl FromStr for Dollars {
+    type Err = InvalidDollars;
+
+    /// Reads what [`fmt::Display`] writes, and what databases make of it: a power of ten may follow.
+    fn from_str(text: &str) -> Result<Self, InvalidDollars> {
+        let read = || {
+            let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+            let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+            let exponent: i64 = exponent.parse().ok()?;
+            let units: u128 = format!("{whole}{fraction}").parse().ok()?;
+            let places = i64::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
+            let scale = 10_u128.checked_pow(u32::try_from(-places.min(0)).ok()?)?;
+            let places = u32::try_from(places.max(0)).ok()?;
+            Some(Self { units: units.checked_mul(scale)?, places }.reduced())
+        };
+        read().ok_or_else(|| InvalidDollars(text.to_owned()))
     }
 }
 
@@ -318,6 +353,27 @@ mod tests {
             Err(QuoteError::UnknownPrice { pointer, .. }) => pointer,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn dollars_are_read_and_rounded() {
+        let read = |text: &str| text.parse::<Dollars>().map(|dollars| dollars.to_string());
+        for text in ["0", "0.005575", "12", "340282366920938463463374607431768211455"] {
+            assert_eq!(read(text).as_deref(), Ok(text));
+        }
+        for (text, plain) in [("1.25E-6", "0.00000125"), ("1e3", "1000"), ("2.50", "2.5"), ("0E-20", "0")] {
+            assert_eq!(read(text).as_deref(), Ok(plain), "{text}");
+        }
+        for text in ["", ".", "-1", "1.2.3", "1e", "1e99", "340282366920938463463374607431768211456"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+        let rounded = |text: &str, places| text.parse::<Dollars>().unwrap().rounded(places).to_string();
+        assert_eq!(rounded("0.00000125", 7), "0.0000013");
+        assert_eq!(rounded("0.00000124", 7), "0.0000012");
+        assert_eq!(
+            (rounded("0.9996", 3), rounded("0.5", 3), rounded("1e-45", 18)),
+            ("1".into(), "0.5".into(), "0".into())
+        );
     }
 
     #[test]

@@ -6,11 +6,15 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::Value;
 
 use crate::document::{Document, Problem, escape};
+use crate::version;
 
 /// The schema of `catalog/models/**.json`.
 pub const MODEL: &str = include_str!("../../../catalog/schema/model.schema.json");
 /// The schema of `catalog/policy.json`.
 pub const POLICY: &str = include_str!("../../../catalog/schema/policy.schema.json");
+
+/// How the pattern of a version's number begins.
+const SEMVER: &str = r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.";
 
 static MODEL_VALIDATOR: LazyLock<Result<jsonschema::Validator, String>> = LazyLock::new(|| compile(MODEL));
 static POLICY_VALIDATOR: LazyLock<Result<jsonschema::Validator, String>> = LazyLock::new(|| compile(POLICY));
@@ -75,7 +79,11 @@ fn explain(document: &Document, error: &jsonschema::ValidationError<'_>) -> Vec<
         ValidationErrorKind::MaxLength { limit } => one(format!("longer than {limit} characters")),
         ValidationErrorKind::MinItems { limit } => one(format!("needs at least {limit} items")),
         ValidationErrorKind::UniqueItems => one(format!("{instance} names an item twice")),
-        ValidationErrorKind::Pattern { pattern } => one(format!("{instance} does not match {pattern}")),
+        ValidationErrorKind::Pattern { pattern } => match error.instance().as_str().map(version::parse) {
+            // Only versions have this pattern, and each says more than that it does not match.
+            Some(Err(why)) if pattern.starts_with(SEMVER) => one(why),
+            _ => one(format!("{instance} does not match {pattern}")),
+        },
         ValidationErrorKind::Format { format } => one(format!("{instance} is not a valid {format}")),
         _ => one(error.to_string()),
     }

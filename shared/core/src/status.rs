@@ -1,6 +1,6 @@
-//! What time makes of a model: when it is due, and the record that says it happened.
+//! What time and rollouts make of a model: when it is due, and the record that says it happened.
 //!
-//! A sunset or a scheduled price is in force from its moment on, for whoever reads ([`crate::lifecycle`]). Here it
+//! A sunset, a scheduled price or a version's end of life is in force from its moment on, for whoever reads ([`crate::lifecycle`]). Here it
 //! becomes a step of the model's history. The spec stays what was asked for, for a file or a client said it and time
 //! did not; so neither the digest nor drift knows of it.
 
@@ -10,15 +10,18 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::diff;
+use crate::effective;
 use crate::lifecycle;
 use crate::model::Model;
 use crate::plan::Operation;
+use crate::policy::Policy;
 use crate::record::{Archival, ChangeNote, HistoryEntry, Record};
+use crate::rollout::{Attempt, RolloutStatus};
 
 /// Who is named for what time does, and which way it comes.
 const CLOCK: &str = "clock";
 
-/// What time has made of a model so far.
+/// What time and a rollout have made of a model so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Status {
@@ -28,22 +31,39 @@ pub struct Status {
     /// The moments of the scheduled prices that have begun, ascending.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prices_applied: Vec<Timestamp>,
+    /// The versions that time has retired, each with the end of life that it has reached.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions_retired: BTreeMap<semver::Version, Timestamp>,
+    /// How far the version that comes is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutStatus>,
 }
 
 impl Status {
-    /// Whether time has made nothing of the model.
+    /// Whether neither has made anything of the model.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// What still holds of it for another spec: a sunset or a schedule that was moved has not been reached.
+    /// What still holds of it for another spec: a sunset or a schedule that was moved has not been reached, and a
+    /// version that is said anew is tried anew.
     #[must_use]
     pub fn kept(&self, spec: &Model) -> Self {
         let is_scheduled = |at: &Timestamp| spec.meta.price_schedule.iter().any(|scheduled| scheduled.from == *at);
+        let attempt = Attempt::id_of(spec);
+        let rollout = self.rollout.clone().filter(|status| attempt.as_ref() == Some(&status.attempt));
+        // Which versions retire when is no matter of policy; only whether they do by themselves is.
+        let ends = |version: &semver::Version, at: Timestamp| {
+            let versions = effective::versions(spec, rollout.as_ref(), &Policy::default(), at);
+            versions.iter().any(|other| other.version == *version && other.retires_at == Some(at))
+        };
+        let retired = self.versions_retired.iter().filter(|(version, at)| ends(version, **at));
         Self {
             sunset_reached: self.sunset_reached.filter(|&sunset| spec.meta.sunset_date == Some(sunset)),
             prices_applied: self.prices_applied.iter().copied().filter(is_scheduled).collect(),
+            versions_retired: retired.map(|(version, at)| (version.clone(), *at)).collect(),
+            rollout,
         }
     }
 
@@ -62,10 +82,12 @@ impl Status {
 }
 
 /// Something that time does to a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
     /// The scheduled price of this moment begins.
     Price(Timestamp),
+    /// A version reaches its end of life at this moment.
+    Retire(Timestamp, semver::Version),
     /// The sunset of this moment is reached.
     Sunset(Timestamp),
 }
@@ -73,42 +95,48 @@ pub enum Effect {
 impl Effect {
     /// Its moment.
     #[must_use]
-    pub fn at(self) -> Timestamp {
+    pub fn at(&self) -> Timestamp {
         match self {
-            Self::Price(at) | Self::Sunset(at) => at,
+            Self::Price(at) | Self::Retire(at, _) | Self::Sunset(at) => *at,
         }
     }
 }
 
 /// The earliest effect that is due at `now` and not part of the record yet; none on a model that is archived anyway.
 #[must_use]
-pub fn due(record: &Record, now: Timestamp) -> Option<Effect> {
+pub fn due(record: &Record, policy: &Policy, now: Timestamp) -> Option<Effect> {
     let Record { spec, status, .. } = record;
+    let versions = effective::versions(spec, status.rollout.as_ref(), policy, now).into_iter();
+    let ends = versions.filter_map(|version| Some(Effect::Retire(version.retires_at?, version.version)));
+    let retirements = ends.filter(|effect| match effect {
+        Effect::Retire(at, version) => status.versions_retired.get(version) != Some(at),
+        Effect::Price(_) | Effect::Sunset(_) => true,
+    });
     let sunset = spec.meta.sunset_date.filter(|&sunset| status.sunset_reached != Some(sunset)).map(Effect::Sunset);
     let starts = spec.meta.price_schedule.iter().map(|scheduled| scheduled.from);
     let prices = starts.filter(|from| !status.prices_applied.contains(from)).map(Effect::Price);
-    let effects = prices.chain(sunset).filter(|effect| effect.at() <= now);
-    effects.min_by_key(|effect| (effect.at(), *effect)).filter(|_| !record.is_archived())
+    let effects = prices.chain(sunset).chain(retirements).filter(|effect| effect.at() <= now);
+    effects.min_by_key(|effect| (effect.at(), effect.clone())).filter(|_| !record.is_archived())
 }
 
 /// The record once an effect is part of it; `revision` is the one that is live.
 #[must_use]
-pub fn after(record: &Record, effect: Effect, revision: u64, now: Timestamp) -> Record {
+pub fn after(record: &Record, effect: &Effect, revision: u64, now: Timestamp) -> Record {
     let mut status = record.status.clone();
-    let operation = match effect {
+    let (operation, reason) = match effect {
         Effect::Sunset(at) => {
-            status.sunset_reached = Some(at);
-            Operation::Archive
+            status.sunset_reached = Some(*at);
+            (Operation::Archive, format!("its sunset was on {at}"))
         }
         Effect::Price(at) => {
-            status.prices_applied.push(at);
+            status.prices_applied.push(*at);
             status.prices_applied.sort_unstable();
-            Operation::ApplyPrice
+            (Operation::ApplyPrice, format!("the price scheduled for {at} began{}", moved(record, &status)))
         }
-    };
-    let reason = match effect {
-        Effect::Sunset(at) => format!("its sunset was on {at}"),
-        Effect::Price(at) => format!("the price scheduled for {at} began{}", moved(record, &status)),
+        Effect::Retire(at, version) => {
+            status.versions_retired.insert(version.clone(), *at);
+            (Operation::Retire(version.clone()), format!("version {version} reached its end of life on {at}"))
+        }
     };
     let change = ChangeNote {
         operations: vec![operation],
@@ -123,8 +151,8 @@ pub fn after(record: &Record, effect: Effect, revision: u64, now: Timestamp) -> 
         correlation_id: format!("clock-{}", now.as_millisecond()),
     };
     let archived = match effect {
-        Effect::Sunset(at) => Some(Archival { actor: CLOCK.to_owned(), reason, at }),
-        Effect::Price(_) => record.archived.clone(),
+        Effect::Sunset(at) => Some(Archival { actor: CLOCK.to_owned(), reason, at: *at }),
+        Effect::Price(_) | Effect::Retire(..) => record.archived.clone(),
     };
     Record { status, seq: record.seq + 1, change, archived, ..record.clone() }
 }
@@ -196,10 +224,10 @@ pub(crate) mod tests {
     #[test]
     fn effects_come_one_by_one_and_once() {
         let mut records = vec![stepped(None, timed())];
-        assert_eq!(due(&records[0], at("2026-11-30T23:59:59Z")), None);
+        assert_eq!(due(&records[0], &Policy::default(), at("2026-11-30T23:59:59Z")), None);
         let now = at("2027-01-01T00:00:00Z");
-        while let Some(effect) = due(records.last().unwrap(), now) {
-            records.push(after(records.last().unwrap(), effect, 7, now));
+        while let Some(effect) = due(records.last().unwrap(), &Policy::default(), now) {
+            records.push(after(records.last().unwrap(), &effect, 7, now));
         }
         let reasons: Vec<&str> = records[1..].iter().map(|record| record.change.reason.as_str()).collect();
         assert_eq!(
@@ -225,8 +253,8 @@ pub(crate) mod tests {
     fn a_sunset_that_moves_brings_the_model_back() {
         let now = at("2026-12-20T00:00:00Z");
         let mut record = stepped(None, timed());
-        while let Some(effect) = due(&record, now) {
-            record = after(&record, effect, 1, now);
+        while let Some(effect) = due(&record, &Policy::default(), now) {
+            record = after(&record, &effect, 1, now);
         }
         let mut later = timed();
         later.meta.sunset_date = Some(at("2027-06-01T00:00:00Z"));
@@ -235,8 +263,8 @@ pub(crate) mod tests {
         assert_eq!(moved.change.operations, [Operation::Unarchive, Operation::UpdateMeta]);
         assert_eq!((moved.is_archived(), &moved.archived), (false, &None));
         assert_eq!(moved.status.prices_applied, [at("2026-12-10T00:00:00Z")]);
-        assert_eq!(due(&moved, now), None);
-        assert_eq!(due(&moved, at("2027-06-01T00:00:00Z")), Some(Effect::Sunset(at("2027-06-01T00:00:00Z"))));
+        assert_eq!(due(&moved, &Policy::default(), now), None);
+        assert_eq!(due(&moved, &Policy::default(), at("2027-06-01T00:00:00Z")), Some(Effect::Sunset(at("2027-06-01T00:00:00Z"))));
         let described = Model { name: "other".to_owned(), ..timed() };
         let described = stepped(Some(&record), described);
         assert_eq!((&described.status, &described.archived), (&record.status, &record.archived), "nothing was moved");
@@ -246,6 +274,6 @@ pub(crate) mod tests {
     #[test]
     fn what_is_archived_has_no_sunset_to_reach() {
         let archived = stepped(None, Model { is_archived: true, is_available: false, ..timed() });
-        assert_eq!(due(&archived, at("2027-01-01T00:00:00Z")), None);
+        assert_eq!(due(&archived, &Policy::default(), at("2027-01-01T00:00:00Z")), None);
     }
 }

@@ -190,18 +190,26 @@ fn model_problems(document: &Document, model: &Model) -> Vec<Problem> {
         problem(&format!("/meta/priceSchedule/{}/from", at + 1), message.to_owned());
     }
     let mut numbers = std::collections::HashSet::new();
-    let mut active = None;
+    let (mut active, mut canary) = (None, None);
     for (at, version) in model.versions.iter().enumerate() {
         let number = &version.version;
         if !numbers.insert(number) {
             problem(&format!("/versions/{at}/version"), format!("version {number} is listed twice"));
         }
-        if version.status == VersionStatus::Active
-            && let Some(other) = active.replace(number)
-        {
-            let message = format!("versions {other} and {number} are both active: at most one can be");
+        let status = version.status;
+        let only = match status {
+            VersionStatus::Active => &mut active,
+            VersionStatus::Canary => &mut canary,
+            _ => continue,
+        };
+        if let Some((_, other)) = only.replace((at, number)) {
+            let message = format!("versions {other} and {number} are both {status}: at most one can be");
             problem(&format!("/versions/{at}/status"), message);
         }
+    }
+    if let (Some((at, canary)), None) = (canary, active) {
+        let message = format!("canary {canary} has no active version beside it, which takes the rest of the traffic");
+        problem(&format!("/versions/{at}/status"), message);
     }
     for (at, version) in model.versions.iter().enumerate() {
         let replacement = version.deprecation.as_ref().and_then(|deprecation| deprecation.replacement_version.as_ref());
@@ -446,6 +454,23 @@ mod tests {
                 v["versions"] = serde_json::json!([{"version": "1.0.0", "status": "active"}, {"version": "1.1.0", "status": "active"}]);
             },
             "/versions/1/status: versions 1.0.0 and 1.1.0 are both active",
+        );
+        one(
+            |v| {
+                v["versions"] = serde_json::json!([
+                    {"version": "1.0.0", "status": "active"},
+                    {"version": "1.1.0", "status": "canary"}, {"version": "1.2.0", "status": "canary"},
+                ]);
+            },
+            "/versions/2/status: versions 1.1.0 and 1.2.0 are both canary",
+        );
+        one(
+            |v| v["versions"] = serde_json::json!([{"version": "1.1.0", "status": "canary"}]),
+            "/versions/0/status: canary 1.1.0 has no active version beside it",
+        );
+        one(
+            |v| v["versions"] = serde_json::json!([{"version": "latest", "status": "active"}]),
+            "/versions/0/version: \"latest\" is no version: a name stands for another version tomorrow; write",
         );
     }
 

@@ -5,13 +5,15 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 
 use crate::canonical;
+use crate::effective::{self, EffectiveVersion};
 use crate::lifecycle::{self, Stage};
 use crate::meta::Capability;
 use crate::model::{Model, ModelId};
 use crate::policy::Policy;
 use crate::price::{self, Price};
+use crate::rollout::RolloutStatus;
 use crate::tier::{self, AccessStatus, RestrictionMode, Tier};
-use crate::version::{Version, VersionStatus};
+use crate::version::VersionStatus;
 
 /// A model as clients see it, rendered once for a revision: only the caller's access is left open.
 #[derive(Clone, Debug)]
@@ -38,6 +40,8 @@ pub struct View {
     pub sunset: Option<Timestamp>,
     /// When scheduled prices of it begin, or began.
     pub price_starts: Box<[Timestamp]>,
+    /// Its versions as they are, in the order of the spec.
+    pub versions: Box<[EffectiveVersion]>,
     /// The versions of it that stop answering, each with what replaces it.
     pub ending_versions: Box<[EndingVersion]>,
     /// The version that takes the traffic, where the model has versions.
@@ -224,20 +228,29 @@ pub struct EndingVersion {
 }
 
 impl EndingVersion {
-    fn of(version: &Version) -> Option<Self> {
-        let deprecation = version.deprecation.as_ref().filter(|_| version.status != VersionStatus::Retired)?;
-        let (end, replacement) = (deprecation.end_of_life?, deprecation.replacement_version.clone());
-        Some(Self { version: version.version.clone(), end, replacement })
+    /// One that time alone has retired is told of still: its callers fail since.
+    fn of(version: &EffectiveVersion) -> Option<Self> {
+        let is_told = version.status != VersionStatus::Retired || version.retires_at.is_some();
+        let end = version.end_of_life.filter(|_| is_told)?;
+        Some(Self { version: version.version.clone(), end, replacement: version.replacement.clone() })
     }
 }
 
 impl View {
-    /// A model as clients see it at `now`; `entry` is what is published of it.
+    /// A model as clients see it at `now`; `entry` is what is published of it, and `rollout` how far the version is
+    /// that comes.
     ///
     /// # Errors
     /// Whatever `serde_json` says when it cannot write.
-    pub fn render(model: &Model, entry: &str, policy: &Policy, now: Timestamp) -> Result<Self, serde_json::Error> {
+    pub fn render(
+        model: &Model,
+        entry: &str,
+        rollout: Option<&RolloutStatus>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Self, serde_json::Error> {
         let meta = &model.meta;
+        let versions = effective::versions(model, rollout, policy, now);
         let stage = lifecycle::stage(model, now);
         let is_archived = stage == Stage::Archived;
         let is_available = model.is_available && !is_archived;
@@ -279,17 +292,21 @@ impl View {
             },
         )?;
         after_access.push(b'}');
-        let mut fingerprint = canonical::sha256_hex(&[entry.as_bytes(), &before_access, &after_access].concat());
+        let moved = if versions.is_empty() { Vec::new() } else { serde_json::to_vec(&versions)? };
+        let parts = [entry.as_bytes(), &before_access, &after_access, &moved];
+        let mut fingerprint = canonical::sha256_hex(&parts.concat());
         fingerprint.truncate(32);
-        let active = model.versions.iter().find(|version| version.status == VersionStatus::Active);
+        let active = versions.iter().find(|version| version.status == VersionStatus::Active);
+        let ends = versions.iter().filter_map(|version| version.retires_at).filter(|&at| at > now);
         Ok(Self {
             name: model.name.as_str().into(),
             sunset: meta.sunset_date,
             price_starts: meta.price_schedule.iter().map(|scheduled| scheduled.from).collect(),
-            ending_versions: model.versions.iter().filter_map(EndingVersion::of).collect(),
+            ending_versions: versions.iter().filter_map(EndingVersion::of).collect(),
             active_version: active.map(|version| version.version.clone()),
             fingerprint: fingerprint.into(),
-            next_change: lifecycle::next_change(model, now),
+            next_change: lifecycle::next_change(model, now).into_iter().chain(ends).min(),
+            versions: versions.into(),
             context_length: meta.context_length,
             max_output_tokens: meta.max_output_tokens,
             input_cost: prices.input,
@@ -308,6 +325,17 @@ impl View {
             after_access: after_access.into(),
             starts,
         })
+    }
+
+    /// When time alone retires versions of it, or did.
+    pub fn retirements(&self) -> impl Iterator<Item = Timestamp> {
+        self.versions.iter().filter_map(|version| version.retires_at)
+    }
+
+    /// The version that comes, where a rollout of it may be under way.
+    #[must_use]
+    pub fn canary(&self) -> Option<&EffectiveVersion> {
+        self.versions.iter().find(|version| version.status == VersionStatus::Canary)
     }
 
     /// The value of a field that has an order; `None` is unknown.
@@ -459,7 +487,7 @@ mod tests {
         model.meta.output_cost_per_million_tokens = None;
         model.meta.internal_notes = "secret".to_owned();
         model.meta.required_tier = Tier::Pro;
-        let view = View::render(&model, "", &Policy::default(), "2026-11-21T00:00:00Z".parse().unwrap()).unwrap();
+        let view = View::render(&model, "", None, &Policy::default(), "2026-11-21T00:00:00Z".parse().unwrap()).unwrap();
         let mut json = Vec::new();
         view.write(Tier::Free, &mut json);
         assert!(json.len() <= view.max_len());
@@ -475,7 +503,7 @@ mod tests {
         model.meta.description = "a \"quoted\", {braced} [and] \\ text, with id".to_owned();
         model.meta.deprecation_notice = Some("going".to_owned());
         let now = "2026-11-21T00:00:00Z".parse().unwrap();
-        let view = View::render(&model, "", &Policy::default(), now).unwrap();
+        let view = View::render(&model, "", None, &Policy::default(), now).unwrap();
         assert_eq!((view.display_name(), view.description()), ("m".to_owned(), model.meta.description.clone()));
         let mut whole = Vec::new();
         view.write(Tier::Pro, &mut whole);

@@ -66,6 +66,17 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", "Payload too large", detail)
     }
 
+    /// 422 with every mistake: its place in the body (RFC 6901), and what is wrong.
+    #[must_use]
+    pub fn invalid<P: AsRef<str>>(mistakes: &[(P, String)]) -> Self {
+        let mistakes = mistakes.iter().map(|(pointer, detail)| (pointer.as_ref(), detail));
+        let told: Vec<String> = mistakes.clone().map(|(pointer, detail)| format!("{pointer}: {detail}")).collect();
+        let errors: Vec<Value> =
+            mistakes.map(|(pointer, detail)| json!({"pointer": pointer, "detail": detail})).collect();
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Self::new(status, "invalid", "Invalid request", told.join("; ")).with("errors", errors)
+    }
+
     /// 500: something failed that the client cannot mend. The detail is the same for every cause.
     #[must_use]
     pub fn internal() -> Self {

@@ -80,8 +80,16 @@ impl Request {
     /// 413 when it is too large, 415 when it is something else than JSON, 400 when it is malformed, and 422 when it is
     /// not what the type takes.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        if self.body.len() > MAX_BODY_BYTES {
-            return Err(Problem::payload_too_large(MAX_BODY_BYTES));
+        self.json_within(MAX_BODY_BYTES)
+    }
+
+    /// The body as a type, where it may be longer than those of most requests.
+    ///
+    /// # Errors
+    /// As [`Request::json`].
+    pub fn json_within<T: DeserializeOwned>(&self, limit_bytes: usize) -> Result<T, Problem> {
+        if self.body.len() > limit_bytes {
+            return Err(Problem::payload_too_large(limit_bytes));
         }
         self.check_content_type()?;
         serde_json::from_slice(&self.body).map_err(|error| match error.classify() {

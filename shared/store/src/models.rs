@@ -51,7 +51,7 @@ impl Store {
     }
 }
 
-fn record_key(id: &ModelId) -> Item {
+pub(crate) fn record_key(id: &ModelId) -> Item {
     key(pk(id), Some("model"))
 }
 

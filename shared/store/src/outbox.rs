@@ -47,11 +47,16 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the table does not answer.
     pub async fn post(&self, notice: &Notice, now: Timestamp) -> Result<bool, StoreError> {
+        self.post_once(self.notice_actions(notice, now)?).await
+    }
+
+    /// The actions that post a notice, void when it was posted before.
+    pub(crate) fn notice_actions(&self, notice: &Notice, now: Timestamp) -> Result<[Action; 2], StoreError> {
         let mark = Builder::keyed(format!("notice#{}", notice.id))
             .text("sk", "posted")
             .number("expiresAt", now.as_second().saturating_add(MARK_SECONDS));
         let unknown = Condition { expression: "attribute_not_exists(pk)", values: Item::new() };
-        self.post_if(notice, mark.build(), unknown, now).await
+        self.marked_actions(notice, mark.build(), unknown, now)
     }
 
     /// Posts the notice that a model's sunset is near, unless the same one or one of a nearer window was posted
@@ -74,16 +79,16 @@ impl Store {
             .number("expiresAt", expires);
         let values = Builder::default().number(":window", window).build();
         let nearer = Condition { expression: "attribute_not_exists(pk) OR windowDays > :window", values };
-        self.post_if(notice, mark.build(), nearer, now).await
+        self.post_once(self.marked_actions(notice, mark.build(), nearer, now)?).await
     }
 
-    async fn post_if(
+    fn marked_actions(
         &self,
         notice: &Notice,
         mark: Item,
         condition: Condition,
         now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<[Action; 2], StoreError> {
         let item = Builder::keyed(PK)
             .text("sk", notice.id.as_str())
             .text("kind", notice.kind.name())
@@ -93,10 +98,13 @@ impl Store {
             .number("attempts", 0)
             .json("settled", &BTreeSet::<String>::new())?
             .build();
-        let actions = [
+        Ok([
             Action::put("notice", &self.tables.runtime, mark, Some(condition))?,
             Action::put("outbox", &self.tables.runtime, item, None)?,
-        ];
+        ])
+    }
+
+    async fn post_once(&self, actions: [Action; 2]) -> Result<bool, StoreError> {
         match self.transact(&actions).await {
             Ok(()) => Ok(true),
             Err(StoreError::Conflict(what)) if what == "notice" => Ok(false),
@@ -126,6 +134,14 @@ impl Store {
             .consistent_read(true)
             .set_expression_attribute_values(Some(values));
         self.query_items(query, limit).await?.iter().map(read).collect()
+    }
+
+    /// The notices in the outbox, due or not, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer or an item cannot be read.
+    pub async fn waiting_notices(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
+        self.last_items(&self.tables.runtime, PK, None, limit).await?.iter().map(read).collect()
     }
 
     /// The notices of these ids that are in the outbox.

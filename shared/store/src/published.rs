@@ -9,6 +9,7 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use jiff::Timestamp;
 use roster_core::catalogue::{NextRoots, Roots};
+use roster_core::record::Record;
 use roster_core::tree::{Missing, Node, NodeId, Nodes, Root};
 use roster_core::{ModelId, Policy};
 use serde::{Deserialize, Serialize};
@@ -285,6 +286,14 @@ impl Store {
         let item = models::to_item(&write.record)?;
         let bytes = item::size(&item);
         Ok((Action::put(what, &self.tables.models, item, Some(condition))?, bytes))
+    }
+
+    /// The check that a record is still as it was read.
+    pub(crate) fn unchanged_action(&self, record: &Record) -> Result<Action, StoreError> {
+        let values = Builder::default().number(":seq", record.seq).build();
+        let condition = Condition { expression: "seq = :seq", values };
+        let what = format!("model {}", record.spec.id);
+        Action::check(&what, &self.tables.models, models::record_key(&record.spec.id), condition, None)
     }
 
     /// The head's step to a revision, the manifest that is kept of it, and whose commit's it is.

@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use roster_core::catalogue::{Published, Roots};
 use roster_core::finder::{Finder, Views};
 use roster_core::lifecycle::{self, Stage};
+use roster_core::rollout::RolloutStatus;
 use roster_core::tree::{Missing, Node, NodeId, Nodes, Root};
 use roster_core::view::View;
 use roster_core::{Model, ModelId, Policy};
@@ -31,6 +32,7 @@ use crate::bundled::Bundled;
 use crate::client::{Store, StoreError, call};
 use crate::past::Past;
 use crate::published::Manifest;
+use crate::rollouts::{self, LoadedRollouts, Rollouts};
 
 /// Snapshots kept for pages that are pinned to an older revision.
 const RECENT: usize = 4;
@@ -101,6 +103,7 @@ pub struct Snapshot {
     pub published_at: Timestamp,
     pub(crate) roots: Roots,
     pub(crate) policy_id: Option<NodeId>,
+    rollouts: Arc<Rollouts>,
     models: Vec<Arc<Leaf>>,
     tombstones: Vec<Arc<Leaf>>,
     aliases: HashMap<ModelId, ModelId>,
@@ -128,6 +131,8 @@ pub(crate) struct Leaf {
     last_change: Timestamp,
     next_change: Option<Timestamp>,
     policy_id: Option<NodeId>,
+    /// The rollouts of its models, which are no part of its node.
+    rollouts: Box<[(Arc<str>, Arc<RolloutStatus>)]>,
 }
 
 #[derive(Debug, Default)]
@@ -135,6 +140,7 @@ pub(crate) struct Loader {
     nodes: Nodes,
     leaves: HashMap<NodeId, Arc<Leaf>>,
     pub(crate) recent: VecDeque<Arc<Snapshot>>,
+    rollouts: LoadedRollouts,
     /// How many snapshots are kept, and how many models they may have together; one is kept always.
     max_snapshots: usize,
     max_models: usize,
@@ -311,8 +317,10 @@ impl Loader {
         for root in [manifest.roots.models, manifest.roots.tombstones] {
             store.load_tree(&root, &mut self.nodes).await?;
         }
+        let rollouts = self.rollouts.of(store, &manifest.roots.rollouts, &mut self.nodes).await?;
         let snapshot = self.snapshot(
             &Snapshot {
+                rollouts,
                 revision: manifest.revision,
                 commit: manifest.commit.clone(),
                 policy,
@@ -355,8 +363,11 @@ impl Loader {
         {
             self.recent.pop_back();
         }
-        let roots: Vec<Root> =
-            self.recent.iter().flat_map(|snapshot| [snapshot.roots.models, snapshot.roots.tombstones]).collect();
+        let kept = |snapshot: &Arc<Snapshot>| {
+            let roots = &snapshot.roots;
+            [roots.models, roots.tombstones, roots.rollouts]
+        };
+        let roots: Vec<Root> = self.recent.iter().flat_map(kept).collect();
         self.nodes.retain_reachable(&roots);
         self.leaves.retain(|id, _| self.nodes.contains(id));
     }
@@ -377,6 +388,7 @@ impl Loader {
             published_at: of.published_at,
             roots: of.roots,
             policy_id: of.policy_id,
+            rollouts: of.rollouts.clone(),
             aliases,
             visible: views().filter(|view| view.stage != Stage::Archived).count(),
             epoch: all().map(|leaf| leaf.last_change).max().unwrap_or(Timestamp::UNIX_EPOCH),
@@ -395,8 +407,14 @@ impl Loader {
     }
 
     fn leaf(&mut self, id: NodeId, of: &Snapshot, now: Timestamp) -> Result<Arc<Leaf>, StoreError> {
+        let node = self.nodes.get(id).map_err(|Missing(ids)| not_loaded(&ids))?.clone();
+        let rollouts = match node.as_ref() {
+            Node::Leaf(entries) if !of.rollouts.is_empty() => within(&of.rollouts, entries),
+            _ => Box::default(),
+        };
         if let Some(leaf) = self.leaves.get(&id)
             && leaf.policy_id == of.policy_id
+            && leaf.rollouts == rollouts
             && leaf.last_change <= now
             && leaf.next_change.is_none_or(|at| now < at)
         {
@@ -406,17 +424,21 @@ impl Loader {
         let mut views = Vec::new();
         let mut next_change: Option<Timestamp> = None;
         let mut last_change = Timestamp::UNIX_EPOCH;
-        let node = self.nodes.get(id).map_err(|Missing(ids)| not_loaded(&ids))?.clone();
         if let Node::Leaf(entries) = node.as_ref() {
-            for (_, text) in entries {
+            for (model, text) in entries {
                 let published: Published = serde_json::from_str(text).map_err(|error| corrupt(error.to_string()))?;
                 let spec = &published.spec;
-                views.push(View::render(spec, text, &of.policy, now).map_err(|error| corrupt(error.to_string()))?);
-                next_change = next_change.into_iter().chain(lifecycle::next_change(spec, now)).min();
-                last_change = last_change.max(lifecycle::last_change(spec, now).unwrap_or(last_change));
+                let rollout = of.rollouts.get(model).map(AsRef::as_ref);
+                let view = View::render(spec, text, rollout, &of.policy, now);
+                let view = view.map_err(|error| corrupt(error.to_string()))?;
+                next_change = next_change.into_iter().chain(view.next_change).min();
+                let passed = view.retirements().filter(|&at| at <= now);
+                last_change = passed.chain(lifecycle::last_change(spec, now)).fold(last_change, Timestamp::max);
+                views.push(view);
             }
         }
-        let leaf = Arc::new(Leaf { views: views.into(), node, last_change, next_change, policy_id: of.policy_id });
+        let policy_id = of.policy_id;
+        let leaf = Arc::new(Leaf { views: views.into(), node, last_change, next_change, policy_id, rollouts });
         self.leaves.insert(id, leaf.clone());
         Ok(leaf)
     }
@@ -425,6 +447,13 @@ impl Loader {
 /// Whether a head with a lower revision is so much later that no clock's fault explains it.
 fn is_begun_anew(last: &Snapshot, head: &Manifest) -> bool {
     head.revision < last.revision && head.published_at.as_second() > last.published_at.as_second() + CLOCKS_APART
+}
+
+/// The rollouts of a leaf's models.
+fn within(rollouts: &Rollouts, entries: &[(Arc<str>, Arc<str>)]) -> Box<[(Arc<str>, Arc<RolloutStatus>)]> {
+    let ends = entries.first().zip(entries.last());
+    let found = ends.map(|((first, _), (last, _))| rollouts::within(rollouts, first, last));
+    found.into_iter().flatten().map(|(id, status)| (id.clone(), status.clone())).collect()
 }
 
 fn leaf_ids(nodes: &Nodes, id: NodeId, found: &mut Vec<NodeId>) -> Result<(), Missing> {
@@ -451,6 +480,7 @@ impl Snapshot {
             published_at: now,
             roots: Roots::empty(),
             policy_id: None,
+            rollouts: Arc::default(),
             models: Vec::new(),
             tombstones: Vec::new(),
             aliases: HashMap::new(),
@@ -559,6 +589,12 @@ impl Snapshot {
         let Node::Leaf(entries) = self.models.get(at)?.node.as_ref() else { return None };
         let found = entries.binary_search_by(|(id, _)| id.as_ref().cmp(view.id.as_str())).ok()?;
         serde_json::from_str(&entries[found].1).ok().map(|published: Published| published.spec)
+    }
+
+    /// How far the version of a model is that comes; none where it did not begin.
+    #[must_use]
+    pub fn rollout(&self, id: &ModelId) -> Option<&RolloutStatus> {
+        self.rollouts.get(id.as_str()).map(AsRef::as_ref)
     }
 
     /// Models whose file is gone, by id.

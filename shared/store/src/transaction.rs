@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, ReturnConsumedCapacity, TransactWriteItem};
+use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, ReturnConsumedCapacity, TransactWriteItem, Update};
 
 use crate::batch::pause_before;
 use crate::client::{Store, StoreError, call};
@@ -67,6 +67,23 @@ impl Action {
             .build()
             .map_err(call("TransactWriteItems"))?;
         Ok(Self { what: what.to_owned(), write: TransactWriteItem::builder().condition_check(check).build() })
+    }
+
+    pub(crate) fn update(
+        what: &str,
+        table: &str,
+        key: Item,
+        expression: String,
+        values: Item,
+    ) -> Result<Self, StoreError> {
+        let update = Update::builder()
+            .table_name(table)
+            .set_key(Some(key))
+            .update_expression(expression)
+            .set_expression_attribute_values(Some(values))
+            .build()
+            .map_err(call("TransactWriteItems"))?;
+        Ok(Self { what: what.to_owned(), write: TransactWriteItem::builder().update(update).build() })
     }
 
     pub(crate) fn delete(what: &str, table: &str, key: Item) -> Result<Self, StoreError> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use roster_core::end_of_life;
+use roster_core::{Policy, end_of_life};
 use roster_core::notice::{Kind, Notice};
 use roster_core::plan::Operation;
 use roster_core::status::{self, Status};
@@ -302,7 +302,7 @@ async fn play(turns: &[Turn]) {
         }
         if is_whole {
             for record in tables.records().await {
-                assert_eq!(status::due(&record, events.now()), None, "{record:?}");
+                assert_eq!(status::due(&record, &Policy::default(), events.now()), None, "{record:?}");
                 let Some(sunset) = record.spec.meta.sunset_date.filter(|_| !record.is_archived()) else { continue };
                 if let Some(window) = end_of_life::window(&[90, 60, 30, 7], sunset, events.now()) {
                     let id = record.spec.id.as_str();
