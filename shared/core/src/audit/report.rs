@@ -118,7 +118,7 @@ impl ReportBuilder {
                     EventKind::TableEdited => report.errors.table_edited += 1,
                     EventKind::NoticeUndelivered => report.errors.notice_undelivered += 1,
                     EventKind::HoldPlaced => report.holds += 1,
-                    EventKind::HoldEnded => {}
+                    EventKind::HoldEnded | EventKind::VersionRefused => {}
                 }
                 // An approval names the rules it overrules; it breaks none.
                 if event.kind != EventKind::Approved {

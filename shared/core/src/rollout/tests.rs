@@ -84,7 +84,7 @@ fn week(traffic: &Traffic, policy: &Policy) -> Vec<(i64, String)> {
         let now = at(minute * MINUTE);
         let window = now - SignedDuration::from_mins(i64::try_from(policy.evaluation.window_minutes).unwrap());
         let (step_from, window_from) = match &status {
-            Some(status) => (Attempt::counts_from(status), window.max(Attempt::counts_from(status))),
+            Some(status) => (status.step_counts_from(), window.max(status.counts_from())),
             None => (now, now),
         };
         let step = evaluate(&traffic.measured(step_from, now), &attempt.limits);
@@ -175,10 +175,10 @@ fn what_policy_refuses_waits() {
 #[test]
 fn results_of_an_earlier_attempt_do_not_count() {
     let begun = Attempt::of(&two(), &Policy::default()).unwrap().begun(at(0));
-    let from = Attempt::counts_from(&begun);
+    let from = begun.counts_from();
     assert_eq!((from.as_second() % 60, from > begun.started_at), (0, true));
     let exact = RolloutStatus { started_at: from, since: from, ..begun };
-    assert_eq!(Attempt::counts_from(&exact), from);
+    assert_eq!((exact.counts_from(), exact.step_counts_from()), (from, from));
 }
 
 #[test]
@@ -249,11 +249,9 @@ fn a_rollout_is_part_of_the_history() {
     let policy = Policy::default();
     let mut records = vec![stepped(None, two())];
     let step = |records: &mut Vec<Record>, status: RolloutStatus| {
-        let record = records.last().unwrap();
-        let mut next = record.clone();
-        next.seq += 1;
-        next.change.operations = status.operations();
-        next.status.rollout = Some(status);
+        let by = Mover { actor: CONTROLLER, source: CONTROLLER, correlation_id: "" };
+        let now = status.changed_at;
+        let next = after(records.last().unwrap(), status, by, 2, now);
         records.push(next);
     };
     let attempt = Attempt::of(&two(), &policy).unwrap();
