@@ -1,13 +1,19 @@
 //! What admins call: every step in a model's life, and what was done when, by whom and why.
 
+mod activate_version;
+mod active_version;
 mod analytics;
 mod archive_model;
+mod backup;
 mod body;
+mod compare_versions;
 mod create_model;
+mod deprecate_version;
 mod duplicate_model;
 mod edit_meta;
 mod edit_model;
 mod end_override;
+mod estimate_version;
 mod export_audit;
 mod export_models;
 mod get_record;
@@ -17,6 +23,7 @@ mod list_alerts;
 mod list_archived;
 mod list_audit;
 mod list_legacy;
+mod list_versions;
 mod list_warnings;
 mod listing;
 mod mark_legacy;
@@ -27,11 +34,16 @@ mod proposals;
 mod propose;
 mod propose_reverts;
 mod record;
+mod register_version;
 mod report_audit;
+mod retire_version;
+mod rollback_model;
 mod timeline;
 mod unarchive_model;
 mod unmark_legacy;
+mod version_decision;
 mod version_evaluation;
+mod versions;
 mod write;
 
 use std::sync::Arc;
@@ -40,7 +52,7 @@ use std::time::Duration;
 use roster_edit::Editor;
 use roster_http::env::EnvError;
 use roster_http::function::{HandlerFuture, HttpHandler};
-use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, Problem, Request};
+use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, Problem, Request, Role};
 use roster_store::reader::Reader;
 use roster_store::{PolicyCache, Store, TableNames};
 
@@ -111,6 +123,22 @@ pub static FUNCTIONS: &[Function<App>] = &[
     admins("duplicate-model", |app, request| Box::pin(duplicate_model::handle(app, request))),
     admins("model-history", |app, request| Box::pin(model_history::handle(app, request))),
     admins("model-prices", |app, request| Box::pin(model_prices::handle(app, request))),
+    admins("register-version", |app, request| Box::pin(register_version::handle(app, request))),
+    admins("activate-version", |app, request| Box::pin(activate_version::handle(app, request))),
+    admins("deprecate-version", |app, request| Box::pin(deprecate_version::handle(app, request))),
+    admins("retire-version", |app, request| Box::pin(retire_version::handle(app, request))),
+    admins("rollback-model", |app, request| Box::pin(rollback_model::handle(app, request))),
+    admins("list-versions", |app, request| Box::pin(list_versions::handle(app, request))),
+    admins("active-version", |app, request| Box::pin(active_version::handle(app, request))),
+    admins("compare-versions", |app, request| Box::pin(compare_versions::handle(app, request))),
+    admins("version-decision", |app, request| Box::pin(version_decision::handle(app, request))),
+    admins("estimate-version", |app, request| Box::pin(estimate_version::handle(app, request))),
+    Function {
+        name: "backup",
+        handler: Handler::Http(Access::Roles(&[Role::SuperAdmin]), |app, request| {
+            Box::pin(backup::handle(app, request))
+        }),
+    },
     admins("list-audit", |app, request| Box::pin(list_audit::handle(app, request))),
     admins("report-audit", |app, request| Box::pin(report_audit::handle(app, request))),
     admins("list-alerts", |app, request| Box::pin(list_alerts::handle(app, request))),

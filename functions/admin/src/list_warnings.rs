@@ -28,11 +28,17 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     let pinned = listing.pin(app, &request, &format!("warnings {wanted:?} {within:?}")).await?;
     let snapshot = &pinned.snapshot;
     let windows = &snapshot.policy.lifecycle.warning_window_days;
-    let days = within.map_or_else(|| windows.iter().max().copied().unwrap_or(DEFAULT_DAYS), |days| days as u64);
-    let latest = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(86_400).saturating_add(now.as_second());
+    let within = within.map(|days| days as u64);
+    let days = within.or_else(|| windows.iter().max().copied()).unwrap_or(DEFAULT_DAYS);
+    let version_days = within.unwrap_or(snapshot.policy.versions.eol_warning_threshold_days);
+    let is_near = |end: &End<'_>| {
+        let days = if end.version.is_some() { version_days } else { days };
+        let ahead = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(86_400);
+        end.at.as_second() <= ahead.saturating_add(now.as_second())
+    };
     let mut ends: Vec<End<'_>> =
         snapshot.views().filter(|view| listing.takes(view)).flat_map(|v| End::of(v, now)).collect();
-    ends.retain(|end| end.at.as_second() <= latest && wanted.is_none_or(|wanted| severity(end.at, now) == wanted));
+    ends.retain(|end| is_near(end) && wanted.is_none_or(|wanted| severity(end.at, now) == wanted));
     ends.sort_by_cached_key(End::key);
     let total = ends.len();
     ends.retain(|end| end.key() > pinned.after);
@@ -43,6 +49,7 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
         "warnings": ends.iter().map(|end| end.shown(snapshot, now)).collect::<Vec<_>>(),
         "total": total,
         "withinDays": days,
+        "versionsWithinDays": version_days,
         "revision": snapshot.revision,
         "nextCursor": next,
     });

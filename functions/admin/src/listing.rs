@@ -41,6 +41,11 @@ impl<'q> Listing<'q> {
         }
     }
 
+    /// Reads only where a list of everything goes on.
+    pub(crate) fn paged(query: &mut Query<'q>) -> Self {
+        Self { provider: None, capabilities: Vec::new(), limit: MAX_LIMIT, cursor: query.text("cursor") }
+    }
+
     /// One page of the models that both this and `takes` take; `key` names what `takes` depends on.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use roster_core::audit::{AuditEvent, EventKind};
-use roster_core::command::{self, Command};
+use roster_core::command::{self, Command, VersionError};
 use roster_core::guard::Hold;
 use roster_core::record::Record;
 use roster_core::{ModelId, Policy, file};
@@ -230,6 +230,11 @@ pub(crate) fn problem(refusal: Refusal) -> Problem {
             Problem::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", "Precondition failed", detail)
         }
         Refusal::Invalid(problems) => invalid(&problems),
+        Refusal::Versions(VersionError::Absent(version)) => Problem::not_found(detail).with("version", json!(version)),
+        Refusal::Versions(VersionError::Taken { version, .. }) => {
+            conflict("version-taken", "Version taken", detail).with("version", json!(version))
+        }
+        Refusal::Versions(_) => conflict("illegal-move", "Illegal move", detail),
         Refusal::Held(holds) => {
             let detail = format!("{detail}; a super_admin may repeat it with ?approve=true and a reason");
             conflict("held-by-policy", "Held by policy", detail).with("holds", holds_json(&holds))

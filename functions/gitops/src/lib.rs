@@ -13,6 +13,7 @@ mod request_sync;
 mod signature;
 mod statuses;
 mod sync;
+mod system_status;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -26,6 +27,7 @@ use roster_git::{GitError, Location, Repository};
 use roster_http::env::EnvError;
 use roster_http::function::{HandlerFuture, HttpHandler};
 use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, Problem, Request, Role};
+use roster_store::reader::Reader;
 use roster_store::{PolicyCache, Store, TableNames};
 use roster_sync::{Reconciler, Repo};
 use tokio::sync::OnceCell;
@@ -35,6 +37,7 @@ use statuses::Statuses;
 /// What the functions of this artifact share.
 pub struct App {
     store: Store,
+    reader: Reader,
     repository: String,
     token: Option<String>,
     branch: String,
@@ -59,6 +62,7 @@ impl App {
     pub fn new(env: &Env, store: Store) -> Result<Arc<Self>, EnvError> {
         let repository = env.required("REPOSITORY")?.to_owned();
         Ok(Arc::new(Self {
+            reader: Reader::new(store.clone(), Duration::ZERO).strongly_consistent(),
             statuses: Statuses::from_env(env, &repository),
             failures: Mutex::default(),
             repository,
@@ -169,5 +173,6 @@ pub static FUNCTIONS: &[Function<App>] = &[
     for_roles("release-sync", ADMINS, |app, request| Box::pin(release_sync::handle(app, request))),
     for_roles("list-runs", ADMINS, |app, request| Box::pin(list_runs::handle(app, request))),
     for_roles("plan-commit", ADMINS, |app, request| Box::pin(plan_commit::handle(app, request))),
+    for_roles("system-status", ADMINS, |app, request| Box::pin(system_status::handle(app, request))),
     for_roles("list-drift", ADMINS, |app, request| Box::pin(list_drift::handle(app, request))),
 ];

@@ -1,6 +1,7 @@
 //! The `roster` command.
 
 mod audit;
+mod backup;
 mod comment;
 mod dev;
 mod digest;
@@ -87,6 +88,10 @@ enum Verb {
     /// Check the audit
     #[command(subcommand)]
     Audit(audit::Verb),
+    /// Write models, versions, history and policy to one file
+    Backup(backup::Arguments),
+    /// Make the catalogue of a backup on tables that are empty, and prove that it is the same
+    Restore(backup::RestoreArguments),
     /// Turn an old table, one column a field, into files of the catalogue, and prove that nothing is lost
     Migrate(migrate::Arguments),
     /// Write the models of another catalogue as files, and keep what people have edited in them
@@ -150,6 +155,8 @@ async fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Digest { tables, json } => digest::run(&tables, json.output()).await,
         Verb::History { id, limit, tables, json } => history::run(&id, limit, &tables, json.output()).await,
         Verb::Audit(verb) => audit::run(verb).await,
+        Verb::Backup(arguments) => backup::run(&arguments).await,
+        Verb::Restore(arguments) => backup::restore(&arguments).await,
         Verb::Migrate(arguments) => migrate::run(&arguments),
         Verb::Import(arguments) => import::run(&arguments),
         Verb::Export(arguments) => export::run(&arguments),

@@ -62,6 +62,8 @@ pub(crate) struct Arguments {
 #[derive(Deserialize)]
 struct Told {
     problems: Vec<Problem>,
+    #[serde(default)]
+    warnings: Vec<String>,
     holds: Vec<Hold>,
     plan: Steps,
     /// How many there are in all, where not every step is told.
@@ -145,6 +147,9 @@ fn text(plan: &Told) -> String {
     }
     if plan.plan.more_steps > 0 {
         let _ = writeln!(out, "and {}", counted(plan.plan.more_steps, "more model"));
+    }
+    for warning in &plan.warnings {
+        let _ = writeln!(out, "warning: {warning}");
     }
     for hold in &plan.holds {
         let _ = writeln!(out, "held: {}", hold.message);

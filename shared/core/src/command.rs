@@ -3,12 +3,17 @@
 //! A command makes a document and nothing else: the document is validated, planned and guarded as a catalogue file
 //! is. Asking for what is so already makes the document that is there.
 
+mod versions;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::document::{Document, Problem};
 use crate::model::Model;
+use crate::policy::Policy;
 use crate::validate::{self, SourcedModel};
+
+pub use versions::VersionError;
 
 /// What is to be done to a model.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +38,37 @@ pub enum Command {
     Unarchive,
     /// It is what its file says again: the model that is given is the one that the file describes.
     EndOverride,
+    /// A version of it appears, as one of the document's `versions`; inactive where no status is given.
+    RegisterVersion(Map<String, Value>),
+    /// A version takes the traffic. What had it before is deprecated or inactive, by policy.
+    ActivateVersion(semver::Version),
+    /// A version is on its way out, for a reason: `replacementVersion`, and `endOfLife` or `gracePeriodDays`.
+    DeprecateVersion(semver::Version, String, Map<String, Value>),
+    /// A version is gone.
+    RetireVersion(semver::Version),
+    /// A version that had the traffic has it again: this one, or the last stable one.
+    RollbackVersion(Option<semver::Version>),
+}
+
+/// Why a command makes no document.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Unfit {
+    /// Every mistake, each with its place in the body that the command was read from.
+    Invalid(Vec<Problem>),
+    /// The model's versions do not go that way.
+    Versions(VersionError),
+}
+
+impl From<Vec<Problem>> for Unfit {
+    fn from(problems: Vec<Problem>) -> Self {
+        Self::Invalid(problems)
+    }
+}
+
+impl From<VersionError> for Unfit {
+    fn from(error: VersionError) -> Self {
+        Self::Versions(error)
+    }
 }
 
 /// The keys of [`Command::MarkLegacy`], with the keys of `meta` that they set.
@@ -55,30 +91,31 @@ impl Command {
     /// `model` is the model as it is, or for a duplicate the one that is copied; a new model has none.
     ///
     /// # Errors
-    /// Every mistake, each with its place in the body that the command was read from.
-    pub fn desired(&self, model: Option<&Model>, now: Timestamp) -> Result<SourcedModel, Vec<Problem>> {
+    /// [`Unfit`] when there is no such document, or it has mistakes.
+    pub fn desired(&self, model: Option<&Model>, policy: &Policy, now: Timestamp) -> Result<SourcedModel, Unfit> {
         let desired = match (self, model) {
-            (Self::Create(document), _) => validate::read_body(document.clone()),
-            (_, None) => Err(vec![problem("", "there is no model to do this to")]),
+            (Self::Create(document), _) => validate::read_body(document.clone())?,
+            (_, None) => return Err(vec![problem("", "there is no model to do this to")].into()),
             (Self::Replace(document), Some(model)) if document.value()["id"] != model.id.as_str() => {
-                Err(vec![document.problem("/id", "an id never changes")])
+                return Err(vec![document.problem("/id", "an id never changes")].into());
             }
-            (Self::Replace(document), Some(_)) => validate::read_body(document.clone()),
-            (command, Some(model)) => command.changed(model, now).and_then(|document| {
+            (Self::Replace(document), Some(_)) => validate::read_body(document.clone())?,
+            (command, Some(model)) => {
+                let document = command.changed(model, policy, now)?;
                 let bytes = serde_json::to_vec(&document).map_err(|error| vec![problem("", error.to_string())])?;
-                validate::read_body(Document::parse("", &bytes)?).map_err(|problems| self.placed(problems))
-            }),
-        }?;
+                validate::read_body(Document::parse("", &bytes)?).map_err(|problems| self.placed(problems))?
+            }
+        };
         if matches!(self, Self::Create(_) | Self::Duplicate(_))
             && let Some(reserved) = validate::reserved_id_problem(&desired.document)
         {
-            return Err(self.placed(vec![reserved]));
+            return Err(self.placed(vec![reserved]).into());
         }
         let sunset = desired.model.meta.sunset_date.filter(|&sunset| sunset <= now);
         let before = model.filter(|_| !matches!(self, Self::Duplicate(_)));
         if let Some(sunset) = sunset.filter(|_| before.is_none_or(|model| model.meta.sunset_date != sunset)) {
             let message = format!("{sunset} has passed: a sunset is in the future");
-            return Err(self.placed(vec![problem("/meta/sunsetDate", message)]));
+            return Err(self.placed(vec![problem("/meta/sunsetDate", message)]).into());
         }
         Ok(desired)
     }
@@ -92,6 +129,7 @@ impl Command {
                 .iter()
                 .find(|(_, key)| rest.strip_prefix('/') == Some(key))
                 .map_or(pointer.to_owned(), |(name, _)| format!("/{name}")),
+            _ if self.is_of_version() => versions::place(pointer),
             _ => pointer.to_owned(),
         };
         let has_text = matches!(self, Self::Create(_) | Self::Replace(_));
@@ -101,13 +139,24 @@ impl Command {
         problems.map(without_line).collect()
     }
 
-    fn changed(&self, model: &Model, now: Timestamp) -> Result<Value, Vec<Problem>> {
+    fn is_of_version(&self) -> bool {
+        matches!(
+            self,
+            Self::RegisterVersion(_)
+                | Self::ActivateVersion(_)
+                | Self::DeprecateVersion(..)
+                | Self::RetireVersion(_)
+                | Self::RollbackVersion(_)
+        )
+    }
+
+    fn changed(&self, model: &Model, policy: &Policy, now: Timestamp) -> Result<Value, Unfit> {
         let mut model = model.clone();
         let mut patch = match self {
             Self::Create(_) | Self::Replace(_) | Self::EndOverride => Map::new(),
             Self::Duplicate(overrides) => {
                 if !overrides.contains_key("id") {
-                    return Err(vec![problem("/id", "the copy needs an id of its own")]);
+                    return Err(vec![problem("/id", "the copy needs an id of its own")].into());
                 }
                 // Names cannot be shared, and where the copy is in its life is its own story.
                 model.aliases.clear();
@@ -122,7 +171,7 @@ impl Command {
                 let refused: Vec<Problem> =
                     refused.map(|(key, instead)| problem(&format!("/{key}"), *instead)).collect();
                 if !refused.is_empty() {
-                    return Err(refused);
+                    return Err(refused.into());
                 }
                 patch.clone()
             }
@@ -132,7 +181,7 @@ impl Command {
                 let unknown = keys.keys().filter(|key| known(key).is_none());
                 let unknown: Vec<Problem> = unknown.map(|key| unknown_key(key, &LEGACY_KEYS.map(|(k, _)| k))).collect();
                 if !unknown.is_empty() {
-                    return Err(unknown);
+                    return Err(unknown.into());
                 }
                 model.is_legacy = true;
                 let meta = keys.iter().filter_map(|(key, value)| Some((known(key)?.1.to_owned(), value.clone())));
@@ -151,11 +200,28 @@ impl Command {
                     let message = format!(
                         "its sunset passed on {sunset}: clear it with unmark-legacy, or set a later one, first"
                     );
-                    return Err(vec![problem("", message)]);
+                    return Err(vec![problem("", message)].into());
                 }
                 if model.is_archived {
                     (model.is_archived, model.is_available) = (false, true);
                 }
+                Map::new()
+            }
+            Self::RegisterVersion(entry) => versions::register(&model, entry)?,
+            Self::ActivateVersion(number) => {
+                versions::activate(&mut model, number, policy, now)?;
+                Map::new()
+            }
+            Self::DeprecateVersion(number, reason, keys) => {
+                versions::deprecate(&mut model, number, reason, keys, policy, now)?;
+                Map::new()
+            }
+            Self::RetireVersion(number) => {
+                versions::retire(&mut model, number)?;
+                Map::new()
+            }
+            Self::RollbackVersion(number) => {
+                versions::roll_back(&mut model, number.as_ref(), now)?;
                 Map::new()
             }
         };
@@ -205,11 +271,12 @@ mod tests {
     }
 
     fn done(command: &Command, model: &Model) -> Model {
-        command.desired(Some(model), now()).unwrap().model
+        command.desired(Some(model), &Policy::default(), now()).unwrap().model
     }
 
     fn mistakes(command: &Command, model: &Model) -> Vec<String> {
-        let problems = command.desired(Some(model), now()).unwrap_err();
+        let unfit = command.desired(Some(model), &Policy::default(), now()).unwrap_err();
+        let Unfit::Invalid(problems) = unfit else { panic!("{unfit:?}") };
         problems.into_iter().map(|problem| format!("{} {}", problem.pointer, problem.message)).collect()
     }
 

@@ -5,13 +5,14 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 
 use crate::decimal::Exact;
+use crate::effective::{self, EffectiveVersion};
 use crate::evaluate::{self, Report, Verdict};
 use crate::guard::Hold;
 use crate::measure::Measured;
 use crate::model::Model;
 use crate::plan::{Operation, Plan, Step};
 use crate::policy::Policy;
-use crate::version::{self, Version, VersionStatus};
+use crate::version::{self, VersionStatus};
 
 /// What was measured within this time before a decision speaks for a version.
 pub const EVIDENCE: SignedDuration = SignedDuration::from_hours(24);
@@ -58,24 +59,26 @@ pub fn report(model: &Model, number: &semver::Version, measured: &Measured, poli
     evaluate::evaluate(measured, &evaluate::limits(&policy.evaluation, thresholds))
 }
 
-/// Decides on a version of a model as it is now.
+/// Decides on one of a model's versions as they are now.
 #[must_use]
 pub fn decide(
-    model: &Model,
+    versions: &[EffectiveVersion],
     number: &semver::Version,
     report: &Report,
     measured: &Measured,
     policy: &Policy,
     now: Timestamp,
 ) -> Decision {
-    let other = version::active(&model.versions).filter(|active| active.version != *number);
+    let is_other = |version: &&EffectiveVersion| version.version != *number;
+    let mut others = versions.iter().filter(is_other);
+    let active = others.find(|version| version.status == VersionStatus::Active);
     let mut refusals = Vec::new();
     let mut refuse = |rule: Rule, message: String| refusals.push(Refusal { rule, message });
-    if let Some(message) = leaving(version::find(&model.versions, number), now) {
+    if let Some(message) = leaving(versions.iter().find(|version| version.version == *number), now) {
         refuse(Rule::Lifecycle, format!("version {number} {message}"));
     }
     if policy.versions.enforce_performance_thresholds {
-        match (report.verdict, other) {
+        match (report.verdict, active) {
             (Verdict::Failed, _) => {
                 refuse(Rule::Evaluation, format!("version {number} does not measure up: {}", report.told()));
             }
@@ -94,14 +97,17 @@ pub fn decide(
         let message = format!("a request of version {number} costs {cost} US dollars on average, more than {limit}");
         refuse(Rule::Cost, message);
     }
-    let instead = other.or_else(|| newest_stable(&model.versions, number, now)).map(|other| other.version.clone());
-    Decision { approved: refusals.is_empty(), instead: instead.filter(|_| !refusals.is_empty()), refusals }
+    let is_usable =
+        |version: &&EffectiveVersion| version.version.pre.is_empty() && leaving(Some(version), now).is_none();
+    let newest = || versions.iter().filter(is_other).filter(is_usable).max_by_key(|version| &version.version);
+    let instead = active.or_else(newest).filter(|_| !refusals.is_empty()).map(|version| version.version.clone());
+    Decision { approved: refusals.is_empty(), refusals, instead }
 }
 
 /// The activations of a plan that are decided on: of versions that would take the place of another.
 ///
 /// Going back to a version that is deprecated is not: it has measured up before, and a rollback must not wait for
-/// results that nobody sends it. The guard judges it by its end of life only.
+/// results that nobody sends it.
 pub fn activations(plan: &Plan) -> impl Iterator<Item = (&Step, &semver::Version)> {
     plan.steps.iter().flat_map(|step| {
         let before = step.before.as_ref().filter(|_| !step.was_tombstone).map_or(&[][..], |before| &before.versions);
@@ -128,7 +134,8 @@ pub fn holds(step: &Step, number: &semver::Version, measured: &Measured, policy:
         version.status = was.map_or(VersionStatus::Inactive, |was| was.status);
     }
     let report = report(&model, number, measured, policy);
-    let Decision { refusals, instead, .. } = decide(&model, number, &report, measured, policy, now);
+    let versions = effective::versions(&model, None, policy, now);
+    let Decision { refusals, instead, .. } = decide(&versions, number, &report, measured, policy, now);
     let instead = instead.map(|instead| format!("; {instead} can be used instead")).unwrap_or_default();
     let hold = |refusal: Refusal| Hold {
         rule: "version_decision".to_owned(),
@@ -137,24 +144,16 @@ pub fn holds(step: &Step, number: &semver::Version, measured: &Measured, policy:
     refusals.into_iter().map(hold).collect()
 }
 
-/// Why a version takes no traffic any more, as the rest of a sentence about it.
-fn leaving(version: Option<&Version>, now: Timestamp) -> Option<String> {
+/// Why a version takes no traffic, as the rest of a sentence about it.
+fn leaving(version: Option<&EffectiveVersion>, now: Timestamp) -> Option<String> {
     let Some(version) = version else { return Some("is not registered".to_owned()) };
-    let end = version.deprecation.as_ref().and_then(|deprecation| deprecation.end_of_life);
-    match (version.status, end) {
-        (VersionStatus::Retired, _) => Some("is retired: nothing follows".to_owned()),
-        (_, Some(end)) if end <= now => Some(format!("reached its end of life on {end}")),
-        (VersionStatus::Deprecated, _) => Some("is deprecated: only a rollback leads back to it".to_owned()),
+    match (version.status, version.end_of_life, &version.blocked) {
+        (_, Some(end), _) if end <= now => Some(format!("reached its end of life on {end}")),
+        (VersionStatus::Retired, ..) => Some("is retired: nothing follows".to_owned()),
+        (VersionStatus::Deprecated, ..) => Some("is deprecated: only a rollback leads back to it".to_owned()),
+        (_, _, Some(why)) => Some(format!("is blocked until its entry or its rollout changes: {why}")),
         _ => None,
     }
-}
-
-/// The newest version without a pre-release that can be used, where none is active.
-fn newest_stable<'v>(versions: &'v [Version], than: &semver::Version, now: Timestamp) -> Option<&'v Version> {
-    let is_stable = |version: &&Version| {
-        version.version.pre.is_empty() && version.version != *than && leaving(Some(version), now).is_none()
-    };
-    versions.iter().filter(is_stable).max_by_key(|version| &version.version)
 }
 
 /// What a request cost on average, of those whose price was known.
@@ -187,7 +186,8 @@ mod tests {
     fn decided(model: &Model, number: &str, measured: &Measured, policy: &Policy) -> (Vec<String>, Option<String>) {
         let number = number.parse().unwrap();
         let report = report(model, &number, measured, policy);
-        let decision = decide(model, &number, &report, measured, policy, now());
+        let versions = effective::versions(model, None, policy, now());
+        let decision = decide(&versions, &number, &report, measured, policy, now());
         assert_eq!(decision.approved, decision.refusals.is_empty());
         let messages = decision.refusals.into_iter().map(|refusal| refusal.message).collect();
         (messages, decision.instead.map(|instead| instead.to_string()))
@@ -246,6 +246,15 @@ mod tests {
         assert_eq!(why("2.0.0"), of("version 2.0.0 reached its end of life on 2026-11-26T00:00:00Z", "1.5.0"));
         assert_eq!(why("3.0.0"), of("version 3.0.0 is not registered", "1.5.0"));
         assert_eq!(why("1.5.0"), (vec![], None));
+
+        let mut blocked = effective::versions(&with("1.0.0 active, 2.0.0 inactive"), None, &Policy::default(), now());
+        blocked[1].blocked = Some("too slow".into());
+        let number = "2.0.0".parse().unwrap();
+        let enough = measured(50, 100);
+        let report = report(&live, &number, &enough, &Policy::default());
+        let told = decide(&blocked, &number, &report, &enough, &Policy::default(), now());
+        assert_eq!(told.refusals[0].rule, Rule::Lifecycle);
+        assert!(told.refusals[0].message.ends_with("until its entry or its rollout changes: too slow"), "{told:?}");
     }
 
     #[test]

@@ -157,5 +157,8 @@ mod tests {
         assert_eq!(shown("2027-06-01T00:00:00Z"), "1000 9000.5");
         assert_eq!(next_change(&model, at("2026-12-01T00:00:00Z")), Some(at("2027-01-01T00:00:00Z")));
         assert_eq!(next_change(&model, at("2027-01-01T00:00:00Z")), None);
+        let own: Overrides = serde_json::from_str(r#"{"inputCostPerMillionTokens":700.10}"#).unwrap();
+        let prices = version_prices_at(&model.meta, Some(&own), at("2027-06-01T00:00:00Z"));
+        assert_eq!(format!("{} {}", prices.input.unwrap(), prices.output.unwrap()), "700.10 9000.5");
     }
 }

@@ -66,11 +66,13 @@ pub struct ChangeNote {
 }
 
 /// One item of the models table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Record {
     /// What Git or the API asked for.
     pub spec: Model,
     /// What time has made of it.
+    #[serde(default, skip_serializing_if = "Status::is_empty")]
     pub status: Status,
     /// Who answers for it.
     pub origin: Origin,
@@ -81,8 +83,10 @@ pub struct Record {
     /// The change that made it so.
     pub change: ChangeNote,
     /// How it came to be archived, while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archived: Option<Archival>,
     /// While something else is live than its file says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overridden: Option<Override>,
     /// When the id first appeared.
     pub created_at: Timestamp,

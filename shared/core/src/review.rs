@@ -59,6 +59,8 @@ pub struct Review<'a> {
     pub hash: &'a str,
     /// Every mistake; with any, there is no plan.
     pub problems: &'a [Problem],
+    /// What is not known where the plan is made.
+    pub unknown: &'a [String],
     /// What would be done.
     pub plan: &'a Plan,
     /// Every reason to hold it.
@@ -223,7 +225,7 @@ impl Review<'_> {
     }
 
     fn warnings(&self, models: &[Reviewed<'_>]) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> = self.unknown.iter().map(|unknown| format!("{}.", plain(unknown))).collect();
         if self.changes_policy() && self.policy_after().guard != self.policy.guard {
             warnings.push("What the guard holds changes; this plan is still judged by the limits before.".to_owned());
         }

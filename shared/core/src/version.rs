@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::decimal::Exact;
-use crate::meta::Capability;
+use crate::meta::{Capability, Meta};
 use crate::price::{Price, Prices};
 
 /// Where a version is in its life.
@@ -145,6 +145,23 @@ pub fn active(versions: &[Version]) -> Option<&Version> {
 #[must_use]
 pub fn find<'v>(versions: &'v [Version], number: &semver::Version) -> Option<&'v Version> {
     versions.iter().find(|version| version.version == *number)
+}
+
+/// A model's meta as a version has it.
+#[must_use]
+pub fn meta_of(meta: &Meta, own: Option<&Overrides>) -> Meta {
+    let mut meta = meta.clone();
+    let Some(own) = own.cloned() else { return meta };
+    meta.display_name = own.display_name.unwrap_or(meta.display_name);
+    meta.description = own.description.unwrap_or(meta.description);
+    meta.capabilities = own.capabilities.unwrap_or(meta.capabilities);
+    meta.context_length = own.context_length.or(meta.context_length);
+    meta.max_output_tokens = own.max_output_tokens.or(meta.max_output_tokens);
+    meta.input_cost_per_million_tokens = own.input_cost_per_million_tokens.or(meta.input_cost_per_million_tokens);
+    meta.output_cost_per_million_tokens = own.output_cost_per_million_tokens.or(meta.output_cost_per_million_tokens);
+    meta.prices = own.prices.or(meta.prices);
+    meta.credits_per_1k_tokens = own.credits_per_1k_tokens.or(meta.credits_per_1k_tokens);
+    meta
 }
 
 /// Reads a version's number.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use roster_core::audit::{AuditEvent, EventKind};
 use roster_core::catalogue::{Catalogue, EditError, NextRoots, Roots};
-use roster_core::command::Command;
+use roster_core::command::{Command, Unfit, VersionError};
 use roster_core::guard::Hold;
 use roster_core::plan::{Asker, Step};
 use roster_core::propose::{Asked, Before, Blueprint, propose};
@@ -131,6 +131,9 @@ pub enum Refusal {
     /// Something is wrong with what is asked for.
     #[error("{} mistakes", .0.len())]
     Invalid(Vec<Problem>),
+    /// The model's versions do not go that way.
+    #[error(transparent)]
+    Versions(VersionError),
     /// The guard holds it.
     #[error("the guard holds it: {}", messages(.0))]
     Held(Vec<Hold>),
@@ -152,6 +155,15 @@ pub enum Refusal {
     /// A document cannot be written.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+}
+
+impl From<Unfit> for Refusal {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Invalid(problems) => Self::Invalid(problems),
+            Unfit::Versions(error) => Self::Versions(error),
+        }
+    }
 }
 
 /// What to change in the repository instead.
@@ -304,7 +316,7 @@ impl Editor {
         }
         let asker = edit.asker(existing)?;
         let base = existing.map(|record| if asker == Asker::Override { &record.spec } else { record.described() });
-        let mut desired = edit.command.desired(base, now).map_err(Refusal::Invalid)?;
+        let mut desired = edit.command.desired(base, policy, now)?;
         match (asker, existing.map(|record| (record, &record.origin))) {
             (Asker::Git, Some((record, _))) if record.overridden.is_none() => {
                 return Ok(Judged { before, step: None, holds: Vec::new(), next: None });
@@ -330,7 +342,10 @@ impl Editor {
             return Err(Refusal::Invalid(edit.command.placed(blueprint.problems)));
         }
         // What the file says has passed the guard: going back to it must always be possible.
-        let holds = if asker == Asker::Git { Vec::new() } else { blueprint.holds };
+        let holds = match asker {
+            Asker::Git => Vec::new(),
+            _ => [blueprint.holds, self.store.decision_holds(&blueprint.plan, policy, now).await?].concat(),
+        };
         if !holds.is_empty() && !edit.approves {
             return Err(Refusal::Held(holds));
         }
@@ -360,7 +375,7 @@ impl Editor {
         if existing.is_some_and(|record| !(edit.precondition)(record, &policy)) {
             return Err(Refusal::Changed);
         }
-        let desired = edit.command.desired(existing.map(Record::described), edit.now).map_err(Refusal::Invalid)?;
+        let desired = edit.command.desired(existing.map(Record::described), &policy, edit.now)?;
         let live = match (&edit.target, new_id.as_ref().and_then(record_of)) {
             (Target::Existing(_), _) => existing,
             (_, Some(record)) => return Err(taken(record)),
@@ -386,8 +401,9 @@ impl Editor {
         if !blueprint.problems.is_empty() {
             return Err(Refusal::Invalid(without_lines(edit.command.placed(blueprint.problems))));
         }
+        let measured = self.store.decision_holds(&blueprint.plan, &policy, edit.now).await?;
         let step = blueprint.plan.steps.into_iter().find(|step| step.id == id);
-        Ok(Draft { path, before, after, step, holds: blueprint.holds })
+        Ok(Draft { path, before, after, step, holds: [blueprint.holds, measured].concat() })
     }
 
     /// Judges a document in the place of a record, loading what that takes.

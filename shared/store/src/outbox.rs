@@ -136,6 +136,14 @@ impl Store {
         self.query_items(query, limit).await?.iter().map(read).collect()
     }
 
+    /// The notices in the outbox, due or not, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer or an item cannot be read.
+    pub async fn waiting_notices(&self, limit: usize) -> Result<Vec<Pending>, StoreError> {
+        self.last_items(&self.tables.runtime, PK, None, limit).await?.iter().map(read).collect()
+    }
+
     /// The notices of these ids that are in the outbox.
     ///
     /// # Errors

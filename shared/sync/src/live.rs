@@ -70,6 +70,7 @@ impl Reconciler {
             head: head.to_string(),
             revision: session.revision(),
             problems,
+            warnings: Vec::new(),
             plan,
             holds,
             hash,

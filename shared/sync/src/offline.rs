@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
-use roster_core::ModelId;
 use roster_core::catalogue::{self, Change, EditError, Roots};
 use roster_core::propose::{Before, propose};
 use roster_core::record::{ChangeNote, GitOrigin, Origin, Record};
 use roster_core::status::Status;
 use roster_core::tree::Nodes;
 use roster_core::validate::CATALOG;
+use roster_core::{ModelId, decision};
 use roster_git::{Commit, CommitId, Repository};
 
 use crate::read::{ReadCommit, Scope, read};
@@ -55,10 +55,14 @@ pub fn plan_between(
     let blueprint = propose(change.asked(), before, &nodes, now)?;
     let tree = repository.subtree(head, CATALOG)?.map(|tree| tree.to_string());
     let hash = blueprint.plan.hash(Some(&base.to_string()), tree.as_deref(), revision).map_err(EditError::Json)?;
+    let unknown = decision::activations(&blueprint.plan).map(|(step, version)| {
+        format!("{}: what was measured of version {version} is not known here, and may hold its activation", step.id)
+    });
     Ok(PlanReport {
         base: Some(base.to_string()),
         head: head.to_string(),
         revision,
+        warnings: unknown.collect(),
         problems: blueprint.problems,
         plan: blueprint.plan,
         holds: blueprint.holds,

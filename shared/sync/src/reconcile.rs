@@ -409,7 +409,9 @@ impl Reconciler {
         let (roots, policy) = (session.roots(), session.policy.clone());
         let live = Before { roots: &roots, policy: &policy, records: &asked.records, api_models: asked.api_models };
         let Blueprint { problems, plan, holds, next } = judge(session, asked.read.asked(), live, now).await?;
+        let measured = session.store.decision_holds(&plan, &policy, now).await?;
         let mut judged = Judged { asked, problems, plan, holds, next };
+        judged.holds.extend(measured);
         let by_hand = session.hold.clone().filter(|_| judged.asks());
         judged.holds.extend(by_hand);
         Ok(judged)

@@ -128,6 +128,9 @@ pub struct PlanReport {
     pub revision: u64,
     /// Every mistake; with any, nothing is planned.
     pub problems: Vec<Problem>,
+    /// What is not known where it is made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The steps, one a model.
     pub plan: Plan,
     /// Every reason for which the guard would hold it.
@@ -158,6 +161,7 @@ impl PlanReport {
             revision: self.revision,
             hash: &self.hash,
             problems: &self.problems,
+            unknown: &self.warnings,
             plan: &self.plan,
             holds: &self.holds,
             policy: &self.policy,

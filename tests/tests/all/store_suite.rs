@@ -24,6 +24,7 @@ async fn suite(tables: &TestTables) {
     runs(tables).await;
     crate::limits::suite(tables).await;
     crate::webhook::suite(tables).await;
+    crate::inferences::suite(tables).await;
 }
 
 /// Add, reprice, remove, return, revert, and more in one commit than one transaction takes; everything twice.

@@ -55,6 +55,7 @@ impl Pull {
             revision: 7,
             hash,
             problems,
+            unknown: &[],
             plan: &self.plan,
             holds,
             policy: &self.policy,
