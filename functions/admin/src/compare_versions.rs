@@ -31,6 +31,6 @@ async fn side(app: &App, versions: &Versions, number: &semver::Version, request:
     let mut side = shown(version, effective, request.now);
     side["meta"] = json!(version::meta_of(&model.meta, version.overrides.as_ref()));
     side["evaluation"] = json!(decision::report(model, number, &measured, &versions.policy));
-    side["measured"] = measured.summary();
+    side["measured"] = json!(measured.summary());
     Ok(side)
 }

@@ -38,6 +38,7 @@ mod register_version;
 mod report_audit;
 mod retire_version;
 mod rollback_model;
+mod rollouts;
 mod timeline;
 mod unarchive_model;
 mod unmark_legacy;

@@ -64,7 +64,7 @@ async fn step(
     let Some(spec) = snapshot.spec(view) else { return Ok(None) };
     let Some(attempt) = Attempt::of(&spec, policy) else { return Ok(None) };
     let published = snapshot.rollout(&view.id).filter(|status| status.attempt == attempt.id);
-    let Some(next) = decided(app, &spec, &attempt, published, policy, now).await? else { return Ok(None) };
+    let Some(next) = decided(app, view, &spec, &attempt, published, policy, now).await? else { return Ok(None) };
 
     let newest = match head.take() {
         Some(head) => head,
@@ -97,6 +97,7 @@ fn moved() -> StoreError {
 /// The status that what was measured leads to.
 async fn decided(
     app: &App,
+    view: &View,
     spec: &Model,
     attempt: &Attempt,
     status: Option<&RolloutStatus>,
@@ -117,7 +118,7 @@ async fn decided(
     };
     let report = |measured| decision::report(spec, &attempt.version, measured, policy);
     let (step_report, recent_report) = (report(&step), report(&recent));
-    let decision = decision::decide(spec, &attempt.version, &step_report, &step, policy, now);
+    let decision = decision::decide(&view.versions, &attempt.version, &step_report, &step, policy, now);
     // What was measured speaks for itself.
     let refusals = decision.refusals.iter().filter(|refusal| refusal.rule != Rule::Evaluation);
     let refusal = refusals.map(|refusal| refusal.message.as_str()).collect::<Vec<_>>().join("; ");

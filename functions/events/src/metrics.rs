@@ -68,6 +68,9 @@ mod tests {
         for dimension in directive["Dimensions"].as_array().unwrap().iter().flat_map(|set| set.as_array().unwrap()) {
             assert!(line[dimension.as_str().unwrap()].is_string(), "{dimension}");
         }
-        assert_eq!((&line[directive["Metrics"][0]["Name"].as_str().unwrap()], &line["Severity"]), (&json!(1), &json!("critical")));
+        assert_eq!(
+            (&line[directive["Metrics"][0]["Name"].as_str().unwrap()], &line["Severity"]),
+            (&json!(1), &json!("critical"))
+        );
     }
 }

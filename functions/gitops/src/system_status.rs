@@ -39,7 +39,8 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
         tell("hold", format!("{} holds the sync until {}: {}", hold.actor, hold.until, hold.reason));
     }
     if !state.intent.is_empty() {
-        tell("sync", format!("a run stopped half way through {}", state.intent.join(", ")));
+        let commits: Vec<&str> = state.intent.iter().map(String::as_str).collect();
+        tell("sync", format!("a run stopped half way through {}", commits.join(", ")));
     }
     let run_state = last_run.as_ref().and_then(|run| run.report["state"].as_str()).unwrap_or("none");
     if let ("held" | "rejected" | "failed", Some(run)) = (run_state, &last_run) {

@@ -43,7 +43,8 @@ impl<'d> Draw<'d> {
             (None, None) => Self { by: "request", key: &request.request_id },
         };
         if body.key.as_ref().is_some_and(|key| key.is_empty() || key.len() > MAX_KEY) {
-            let message = format!("must have 1 to {MAX_KEY} bytes: a name for whoever shall get the same version again");
+            let message =
+                format!("must have 1 to {MAX_KEY} bytes: a name for whoever shall get the same version again");
             return Err(Problem::invalid(&[("/key", message)]));
         }
         Ok(drawn)
