@@ -81,8 +81,9 @@ impl Rollout {
         stack.repository.put(&canaried(|_| {}));
         stack.repository.commit("Bring out 2.0.0 (#7)");
         stack.sync().await;
-        let begin = Timestamp::now() - SignedDuration::from_hours(12);
-        let events = Events::new(stack.store.clone(), begin);
+        // Within a minute, so that what is told of a second before is of the same minute.
+        let begin = (Timestamp::now().as_second() - 12 * 60 * MINUTE).div_euclid(MINUTE) * MINUTE + 17;
+        let events = Events::new(stack.store.clone(), Timestamp::from_second(begin).unwrap());
         Self { stack, events, batches: AtomicU64::new(0) }
     }
 
@@ -210,7 +211,7 @@ async fn a_canary_is_promoted_by_measurements_alone() {
     let alerts = rollout.alerts("").await;
     assert_eq!(alerts.len(), 2, "{alerts:?}");
     assert!(alerts[0].starts_with("info rollout.promoted: 2.0.0 took over"), "{alerts:?}");
-    assert!(alerts[1].starts_with("warning rollout.paused: the rollout of 2.0.0 waits: 1 of the 50"), "{alerts:?}");
+    assert!(alerts[1].starts_with("warning rollout.paused: the rollout of 2.0.0 waits: 11 of the 50"), "{alerts:?}");
     assert_eq!(rollout.alerts("?severity=warning&limit=1").await, alerts[1..]);
     assert_eq!(rollout.alerts("?model=p%2Fother").await, [""; 0]);
     assert_eq!(
