@@ -491,6 +491,51 @@ fn a_snapshot_is_served_until_policy_moves_its_callers() {
 }
 
 #[test]
+fn a_restored_backup_is_the_same_catalogue() {
+    let repository = three_models();
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (old, new) = (old.path().to_str().unwrap(), new.path().to_str().unwrap());
+    let path = repository.path().to_str().unwrap();
+    printed(&["sync", "--repo", path, "--data", old]);
+    repository.put(&model("acme/b", |value| {
+        value["versions"] = json!([{"version": "1.0.0", "status": "active"}, {"version": "2.0.0", "status": "canary"}]);
+    }));
+    repository.remove("acme/old");
+    repository.write("catalog/policy.json", r#"{"versions": {"maxCostPerRequest": 0.10}}"#);
+    repository.commit("versions and policy");
+    printed(&["sync", "--repo", path, "--data", old]);
+
+    let file = format!("{old}/backup.jsonl");
+    printed(&["backup", "--data", old, "--out", &file]);
+    let whole = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(whole.lines().count(), 1 + 3 + 5, "a header, three models and their changes");
+    let restored = printed(&["restore", &file, "--data", new]);
+    assert!(restored.starts_with("restored 3 models with 5 changes, as revision 2"), "{restored}");
+    for same in [&["digest"][..], &["history", "acme/b", "--json"], &["history", "acme/old", "--json"]] {
+        let of = |data: &str| printed(&[same, &["--data", data]].concat());
+        assert_eq!(of(old), of(new), "{same:?}");
+    }
+    printed(&["audit", "verify", "--data", new]);
+    let sync = printed(&["sync", "--repo", path, "--data", new]);
+    assert!(sync.starts_with("unchanged"), "what was restored is what the branch says: {sync}");
+
+    let refused = |text: &str| {
+        let (file, data) = (format!("{old}/other.jsonl"), tempfile::tempdir().unwrap());
+        std::fs::write(&file, text).unwrap();
+        let output = roster(&["restore", &file, "--data", data.path().to_str().unwrap()]);
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let lines: Vec<&str> = whole.lines().collect();
+    assert!(refused(&lines[..8].join("\n")).contains("the backup is not whole"));
+    assert!(refused(&lines[1..].join("\n")).contains("this is no backup"));
+    assert!(refused(&whole.replace("0.10}", "0.10,}")).contains("line 1: "));
+    assert!(refused(&whole.replace("570.0000000000001", "570.0000000000002")).contains("the backup is not whole"));
+    let again = roster(&["restore", &file, "--data", new]);
+    assert!(String::from_utf8(again.stderr).unwrap().contains("the tables are not empty"));
+}
+
+#[test]
 fn wrong_calls_say_what_to_do() {
     let empty = tempfile::tempdir().unwrap();
     let path = empty.path().to_str().unwrap();

@@ -1,7 +1,6 @@
 //! Whether a version may take the traffic: one answer for the plan of a pull request, the sync, the API and a rollout.
 
 use jiff::{SignedDuration, Timestamp};
-use rust_decimal::Decimal;
 use serde::Serialize;
 
 use crate::decimal::Exact;
@@ -90,7 +89,7 @@ pub fn decide(
             _ => {}
         }
     }
-    if let (Some(cost), Some(limit)) = (mean_cost(measured), policy.versions.max_cost_per_request)
+    if let (Some(cost), Some(limit)) = (measured.mean_cost_usd(), policy.versions.max_cost_per_request)
         && cost > limit.amount()
     {
         let cost = Exact::rounded(cost, PLACES);
@@ -154,11 +153,6 @@ fn leaving(version: Option<&EffectiveVersion>, now: Timestamp) -> Option<String>
         (_, _, Some(why)) => Some(format!("is blocked until its entry or its rollout changes: {why}")),
         _ => None,
     }
-}
-
-/// What a request cost on average, of those whose price was known.
-fn mean_cost(measured: &Measured) -> Option<Decimal> {
-    measured.cost_usd.decimal()?.checked_div(measured.samples.saturating_sub(measured.unpriced).into())
 }
 
 #[cfg(test)]

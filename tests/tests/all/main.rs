@@ -4,6 +4,7 @@
 mod access;
 mod admin;
 mod admin_bodies;
+mod backup;
 mod bad_input;
 mod clients;
 mod crash;

@@ -147,9 +147,9 @@ async fn measurements_decide_who_takes_the_traffic() {
     assert_eq!(versions[0]["replacementVersion"], "2.0.0");
     let active = get(&stack, "/versions/active").await;
     assert_eq!((&active["version"], &active["weightPercent"]), (&json!("2.0.0"), &json!(100)));
-    let metrics = get(&stack, "/versions/compare?a=1.0.0&b=2.0.0").await["b"]["metrics"].clone();
-    assert_eq!((&metrics["samples"], &metrics["costUsd"]), (&json!(60), &json!("0.12")));
-    assert_eq!(metrics["evaluation"]["verdict"], "passed");
+    let two = get(&stack, "/versions/compare?a=1.0.0&b=2.0.0").await["b"].clone();
+    assert_eq!((&two["measured"]["samples"], &two["measured"]["costUsd"]), (&json!(60), &json!("0.12")));
+    assert_eq!(two["evaluation"]["verdict"], "passed");
     // What was live in the other place is asked for by nobody again.
     let again = post(&stack, "/versions/2.0.0/activate", json!({})).await;
     assert_eq!((again.status, &again.json()["data"]["operations"]), (200, &json!([])));
