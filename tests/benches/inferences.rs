@@ -10,6 +10,7 @@ use roster_tests::repository::model;
 use roster_tests::stack::{TestStack, token};
 use serde_json::{Value, json};
 
+/// Unless BATCHES says otherwise.
 const BATCHES: usize = 200;
 const RESULTS: usize = 500;
 /// Batches under way at once.
@@ -40,19 +41,20 @@ async fn measure() {
     }
     stack.repository.commit("models");
     stack.sync().await;
+    let batches = std::env::var("BATCHES").map_or(BATCHES, |count| count.parse().unwrap());
     let token = token("svc", &[Role::Service]);
     println!("| batches of {RESULTS}, {CONCURRENCY} at once | results a second | write units per 1,000 results |");
     println!("| --- | --- | --- |");
     for models in [1, 5, 20] {
         let mut rng = fastrand::Rng::with_seed(1);
-        let bodies: Vec<String> = (0..BATCHES).map(|at| batch(at, models, &mut rng)).collect();
+        let bodies: Vec<String> = (0..batches).map(|at| batch(at, models, &mut rng)).collect();
         let (before, started) = (stack.store.consumed(), Instant::now());
         let sent =
             futures::stream::iter(&bodies).map(|body| stack.send("POST /v1/inferences", &token, &[], Some(body)));
         let statuses: Vec<u16> = sent.buffer_unordered(CONCURRENCY).map(|answer| answer.status).collect().await;
         let seconds = started.elapsed().as_secs_f64();
         assert!(statuses.iter().all(|status| *status == 202), "{statuses:?}");
-        let results = (BATCHES * RESULTS) as f64;
+        let results = (batches * RESULTS) as f64;
         let units = (stack.store.consumed() - before).write;
         println!("| {models} models | {:.0} | {:.1} |", results / seconds, units / results * 1000.0);
     }

@@ -215,7 +215,7 @@ pub struct Part {
 pub type Mistake = (String, String);
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with id and results")]
+#[serde(deny_unknown_fields)]
 struct RawBatch<'b> {
     #[serde(default)]
     id: Option<Value>,
@@ -224,7 +224,7 @@ struct RawBatch<'b> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RawResult {
     model: Option<Value>,
     version: Option<Value>,
@@ -244,7 +244,7 @@ impl Batch {
     /// Every mistake, as far as there are not very many, with its place.
     pub fn read(bytes: &[u8]) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Mistakes::default();
-        let raw: Option<RawBatch<'_>> = mistakes.take("", serde_json::from_slice(bytes));
+        let raw: Option<RawBatch<'_>> = mistakes.take("", object(bytes));
         let Some(RawBatch { id, results }) = raw else { return Err(mistakes.0) };
         let id = mistakes.field("/id", id, |id: String| match id.chars().count() {
             1..=MAX_ID => Ok(id),
@@ -289,7 +289,7 @@ impl Batch {
 
 fn result(at: usize, raw: &RawValue, mistakes: &mut Mistakes) -> Option<Inference> {
     let before = mistakes.0.len();
-    let raw: RawResult = mistakes.take(&format!("/results/{at}"), serde_json::from_str(raw.get()))?;
+    let raw: RawResult = mistakes.take(&format!("/results/{at}"), object(raw.get().as_bytes()))?;
     let pointer = |key: &str| format!("/results/{at}/{key}");
     let model = mistakes.field(&pointer("model"), raw.model, |name: String| match name.chars().count() {
         1..=MAX_NAME => Ok(name),
@@ -326,6 +326,14 @@ fn result(at: usize, raw: &RawValue, mistakes: &mut Mistakes) -> Option<Inferenc
     let outcome = if success { Ok(()) } else { Err(error.unwrap_or(ErrorKind::Other)) };
     let result = Inference { model, version, outcome, latency_ms, confidence, input_tokens, output_tokens, at: time };
     (mistakes.0.len() == before).then_some(result)
+}
+
+/// An object as a type. Without a look at its first character, a list of the fields' values would do.
+fn object<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, serde_json::Error> {
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(serde::de::Error::custom("is no object"));
+    }
+    serde_json::from_slice(bytes)
 }
 
 fn within(value: f64, most: f64) -> Result<f64, String> {
@@ -412,6 +420,7 @@ mod tests {
             {"model": "a", "success": false, "latencyMs": 1, "error": "weather", "tokens": 5},
             {"model": "a", "success": false, "error": "weather"},
             5,
+            ["a", null, true, 1, null, null, null, null, null],
         ]}));
         insta::assert_snapshot!(told.join("\n"), @r#"
         /id: has 0 characters: an id has 1 to 200
@@ -427,11 +436,12 @@ mod tests {
         /results/2: unknown field `tokens`, expected one of `model`, `version`, `success`, `latencyMs`, `confidence`, `inputTokens`, `outputTokens`, `error`, `at`
         /results/3/error: "weather" is no kind of error: those are timeout, rate_limited, overloaded, unavailable, invalid_request, unauthorized, context_length, content_filter, invalid_output, cancelled, other
         /results/3/latencyMs: is required
-        /results/4: invalid type: integer `5`, expected an object
+        /results/4: is no object
+        /results/5: is no object
         "#);
         assert_eq!(mistakes(&json!({"id": "x"})), ["/results: holds 0 results: a batch has 1 to 500"]);
         assert_eq!(mistakes(&json!({"id": "x", "results": "y"})).len(), 1);
-        assert_eq!(mistakes(&json!([])).len(), 1);
+        assert_eq!(mistakes(&json!(["x", []])), [": is no object"]);
     }
 
     #[test]
