@@ -21,6 +21,7 @@ mod export_models;
 mod get_record;
 mod import_models;
 mod imports;
+mod list_alerts;
 mod list_archived;
 mod list_audit;
 mod list_legacy;
@@ -33,11 +34,13 @@ mod model_history;
 mod model_prices;
 mod proposals;
 mod propose;
+mod propose_reverts;
 mod record;
 mod register_version;
 mod report_audit;
 mod retire_version;
 mod rollback_model;
+mod rollouts;
 mod timeline;
 mod unarchive_model;
 mod unmark_legacy;
@@ -107,7 +110,7 @@ const fn admins(name: &'static str, handler: HttpHandler<App>) -> Function<App> 
     Function { name, handler: Handler::Http(Access::ADMINS, handler) }
 }
 
-/// The functions of this artifact, all of them for admins.
+/// The functions of this artifact: for admins, and one that proposes what a rollout came to.
 pub static FUNCTIONS: &[Function<App>] = &[
     admins("create-model", |app, request| Box::pin(create_model::handle(app, request))),
     admins("get-record", |app, request| Box::pin(get_record::handle(app, request))),
@@ -141,10 +144,15 @@ pub static FUNCTIONS: &[Function<App>] = &[
     },
     admins("list-audit", |app, request| Box::pin(list_audit::handle(app, request))),
     admins("report-audit", |app, request| Box::pin(report_audit::handle(app, request))),
+    admins("list-alerts", |app, request| Box::pin(list_alerts::handle(app, request))),
     admins("list-warnings", |app, request| Box::pin(list_warnings::handle(app, request))),
     admins("version-evaluation", |app, request| Box::pin(version_evaluation::handle(app, request))),
     admins("analytics", |app, request| Box::pin(analytics::handle(app, request))),
     admins("import-models", |app, request| Box::pin(import_models::handle(app, request))),
     admins("export-models", |app, request| Box::pin(export_models::handle(app, request))),
     admins("export-audit", |app, request| Box::pin(export_audit::handle(app, request))),
+    Function {
+        name: "propose-reverts",
+        handler: Handler::Event(|app, event| Box::pin(propose_reverts::handle(app, event))),
+    },
 ];

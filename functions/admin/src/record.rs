@@ -56,7 +56,8 @@ pub(crate) fn etag(record: &Record) -> ETag {
 /// The tags that name a record as it is: its own, and the one that `GET /v1/models/{id}` gives this caller.
 pub(crate) fn etags(record: &Record, policy: &Policy, caller: &Caller, now: Timestamp) -> Vec<ETag> {
     let published = catalogue::entry(&record.spec);
-    let view = published.and_then(|entry| View::render(&record.spec, &entry, record.status.rollout.as_ref(), policy, now));
+    let view =
+        published.and_then(|entry| View::render(&record.spec, &entry, record.status.rollout.as_ref(), policy, now));
     let public = view.map(|view| ETag::of_model(&view, caller.tier.unwrap_or(policy.anonymous_tier)));
     std::iter::once(etag(record)).chain(public).collect()
 }

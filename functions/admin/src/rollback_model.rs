@@ -1,13 +1,13 @@
 //! `POST /admin/models/{id}/rollback`: a version that had the traffic has it again, the last stable one or `version`.
+//! A rollout that leads back to it is taken back, and its version blocked; else the spec changes.
 
 use roster_core::command::{self, Command, unknown_key};
 use roster_core::version;
 use roster_http::{Problem, Reply, Request};
 use serde_json::Value;
 
-use crate::App;
 use crate::body::{Body, invalid};
-use crate::write;
+use crate::{App, rollouts, write};
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     let body = Body::read(&request)?;
@@ -29,6 +29,14 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     }
     if !problems.is_empty() {
         return Err(invalid(&problems));
+    }
+    // A rollout is taken back at once, whosever the model is; a proposal or an override is of the spec.
+    let is_plain = request.query.iter().all(|(name, _)| name != "mode");
+    if is_plain
+        && let Some(reply) =
+            rollouts::take_back(app, &request, &write::model_id(&request)?, number.as_ref(), &body.reason).await?
+    {
+        return Ok(reply);
     }
     write::change(app, &request, &body, Command::RollbackVersion(number), "back at a version that was stable").await
 }

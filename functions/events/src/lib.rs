@@ -1,7 +1,9 @@
 //! What runs by itself: functions that follow the tables, and time.
 
 mod deliver;
+mod evaluate_rollouts;
 mod lifecycle_clock;
+mod metrics;
 mod notify;
 mod record_history;
 
@@ -26,6 +28,7 @@ pub struct App {
     targets: Targets,
     clock: Clock,
     memory: Mutex<lifecycle_clock::Memory>,
+    metrics: metrics::Metrics,
 }
 
 impl App {
@@ -40,9 +43,7 @@ impl App {
     /// An app with other targets, or another clock.
     #[must_use]
     pub fn with(store: Store, targets: Targets, clock: Clock) -> Arc<Self> {
-        // What is due is decided by the newest revision.
-        let reader = Reader::new(store.clone(), Duration::ZERO).strongly_consistent();
-        Arc::new(Self { store, reader, targets, clock, memory: Mutex::default() })
+        Arc::new(Self::made(store, targets, clock, metrics::Metrics::default()))
     }
 
     /// An app on AWS, with the tables, the topic and the webhooks that the environment names.
@@ -55,7 +56,15 @@ impl App {
             Some(arn) => Some(Topic::from_env(arn).await),
             None => None,
         };
-        Ok(Self::with(store, Targets::new(topic, webhooks(env)?), Arc::new(Timestamp::now)))
+        let targets = Targets::new(topic, webhooks(env)?);
+        let metrics = metrics::Metrics::new(env.optional("METRICS_NAMESPACE"));
+        Ok(Arc::new(Self::made(store, targets, Arc::new(Timestamp::now), metrics)))
+    }
+
+    fn made(store: Store, targets: Targets, clock: Clock, metrics: metrics::Metrics) -> Self {
+        // What is due is decided by the newest revision.
+        let reader = Reader::new(store.clone(), Duration::ZERO).strongly_consistent();
+        Self { store, reader, targets, clock, memory: Mutex::default(), metrics }
     }
 }
 
@@ -90,5 +99,9 @@ pub static FUNCTIONS: &[Function<App>] = &[
         handler: Handler::Event(|app, event| Box::pin(record_history::handle(app, event))),
     },
     Function { name: "lifecycle-clock", handler: Handler::Event(|app, _event| Box::pin(lifecycle_clock::handle(app))) },
+    Function {
+        name: "evaluate-rollouts",
+        handler: Handler::Event(|app, _event| Box::pin(evaluate_rollouts::handle(app))),
+    },
     Function { name: "notify", handler: Handler::Event(|app, event| Box::pin(notify::handle(app, event))) },
 ];

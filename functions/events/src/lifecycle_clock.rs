@@ -63,7 +63,8 @@ async fn settle(app: &App, snapshot: &Snapshot, now: Timestamp) -> Result<(u64, 
     let mut effects = 0;
     for batch in ids.chunks(BATCH) {
         let records = app.store.records(batch.iter().copied()).await?;
-        let due: Vec<Record> = records.into_values().filter(|record| status::due(record, policy, now).is_some()).collect();
+        let due: Vec<Record> =
+            records.into_values().filter(|record| status::due(record, policy, now).is_some()).collect();
         // Records of a commit that is half applied are not what anybody has seen.
         if !due.is_empty() && !app.store.sync_state().await?.intent.is_empty() {
             return Ok((effects, false));

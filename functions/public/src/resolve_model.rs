@@ -1,38 +1,71 @@
-//! `POST /v1/resolve`: which model this caller gets by a name now, or why none.
+//! `POST /v1/resolve`: which model and version this caller gets by a name now, or why none.
 
 use http::HeaderValue;
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
+use roster_core::effective::EffectiveVersion;
+use roster_core::rollout::{self, RolloutState};
 use roster_core::tier::{AccessStatus, Tier};
+use roster_core::view::View;
 use roster_http::{Caller, Problem, Query, Reply, Request};
 use roster_store::reader::Snapshot;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::App;
 use crate::catalogue::{source_headers, tier_of};
 use crate::lookup;
+
+/// The most bytes of a key.
+const MAX_KEY: usize = 512;
 
 #[derive(Deserialize)]
 #[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Body {
     model: String,
+    key: Option<String>,
+}
+
+/// What decides which version a caller gets while two take the traffic.
+struct Draw<'d> {
+    /// What it is, for the answer.
+    by: &'static str,
+    key: &'d str,
+}
+
+impl<'d> Draw<'d> {
+    /// The key that the body names, else whom the token is about. Who has neither is dealt a version at each request,
+    /// so that weights hold; the answer says so, for whoever keeps it.
+    fn of(body: &'d Body, request: &'d Request) -> Result<Self, Problem> {
+        let drawn = match (&body.key, &request.caller.subject) {
+            (Some(key), _) => Self { by: "key", key },
+            (None, Some(subject)) => Self { by: "subject", key: subject },
+            (None, None) => Self { by: "request", key: &request.request_id },
+        };
+        if body.key.as_ref().is_some_and(|key| key.is_empty() || key.len() > MAX_KEY) {
+            let message =
+                format!("must have 1 to {MAX_KEY} bytes: a name for whoever shall get the same version again");
+            return Err(Problem::invalid(&[("/key", message)]));
+        }
+        Ok(drawn)
+    }
 }
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     Query::of(&request).finish()?;
-    let Body { model: name } = request.json()?;
+    let body: Body = request.json()?;
+    let draw = Draw::of(&body, &request)?;
     let reading = app.reading(&request, None).await?;
     let headers = source_headers(reading.source);
-    let reply = resolve(&name, &reading.snapshot, tier_of(&request.caller, &reading.snapshot));
+    let reply = resolve(&body.model, &draw, &reading.snapshot, tier_of(&request.caller, &reading.snapshot));
     match reply {
         Ok(reply) => Ok(reply.with_headers(headers)),
         Err(problem) => Err(problem.with_headers(headers)),
     }
 }
 
-fn resolve(name: &str, snapshot: &Snapshot, tier: Tier) -> Result<Reply, Problem> {
+fn resolve(name: &str, draw: &Draw<'_>, snapshot: &Snapshot, tier: Tier) -> Result<Reply, Problem> {
     // An archived model is used by nobody, admins included.
     let view = lookup::find(snapshot, name, &Caller::default())?;
     let access = view.access(tier);
@@ -43,19 +76,31 @@ fn resolve(name: &str, snapshot: &Snapshot, tier: Tier) -> Result<Reply, Problem
         };
         return Err(Problem::new(StatusCode::FORBIDDEN, "tier-not-allowed", "Tier not allowed", detail)
             .with("model_id", view.id.as_str())
-            .with("access_status", access.name()));
+            .with("access_status", access.name())
+            .with("tiers", json!(tiers_of(view))));
     }
     if !view.is_available {
-        let detail = format!("model {} is not available now", view.id);
+        let replacement = lookup::replacement_in_use(view, |name| snapshot.get(name));
+        let hint = replacement.map(|id| format!(": {id} can be used instead")).unwrap_or_default();
+        let detail = format!("model {} is not available now{hint}", view.id);
         return Err(Problem::new(StatusCode::CONFLICT, "unavailable-model", "Model unavailable", detail)
-            .with("model_id", view.id.as_str()));
+            .with("model_id", view.id.as_str())
+            .with("replacement_model_id", json!(replacement)));
+    }
+    let version = rollout::version_for(&view.versions, &view.id, draw.key);
+    if version.is_none() && !view.versions.is_empty() {
+        return Err(no_active_version(view));
     }
     let body = json!({
         "requested": name,
         "model_id": view.id,
         "name": view.name,
         "provider": view.provider,
-        "version": view.active_version.as_ref().map(ToString::to_string),
+        "version": version.map(|version| &version.version),
+        "version_status": version.map(|version| version.status),
+        "weight_percent": version.map(|version| version.weight_percent),
+        "drawn_by": version.map(|_| draw.by),
+        "rollout": rollout_of(view, snapshot),
         "user_tier": tier,
         "access_status": access.name(),
         "is_legacy": view.is_legacy,
@@ -65,4 +110,37 @@ fn resolve(name: &str, snapshot: &Snapshot, tier: Tier) -> Result<Reply, Problem
     });
     let reply = Reply::json(StatusCode::OK, body.to_string());
     Ok(reply.with_header(CACHE_CONTROL, HeaderValue::from_static("no-store")))
+}
+
+/// The tiers that may use a model.
+fn tiers_of(view: &View) -> Vec<Tier> {
+    Tier::ALL.into_iter().filter(|&tier| view.access(tier) == AccessStatus::Allowed).collect()
+}
+
+fn no_active_version(view: &View) -> Problem {
+    let told = |version: &EffectiveVersion| format!("{} is {}", version.version, version.status.name());
+    let versions: Vec<String> = view.versions.iter().map(told).collect();
+    let detail = format!(
+        "no version of model {} takes traffic: {}; one is to be activated, or name another model",
+        view.id,
+        versions.join(", ")
+    );
+    Problem::new(StatusCode::CONFLICT, "no-active-version", "No active version", detail)
+        .with("model_id", view.id.as_str())
+        .with("versions", json!(view.versions))
+}
+
+/// The version that comes, or was to come, and why it is where it is.
+fn rollout_of(view: &View, snapshot: &Snapshot) -> Value {
+    let Some(status) = snapshot.rollout(&view.id) else { return Value::Null };
+    let version = view.versions.iter().find(|version| version.version == status.version);
+    json!({
+        "version": status.version,
+        "stable_version": status.stable,
+        "state": status.state,
+        "weight_percent": version.map(|version| version.weight_percent),
+        "is_blocked": status.state == RolloutState::RolledBack,
+        "reason": status.reason,
+        "since": status.changed_at,
+    })
 }

@@ -42,6 +42,9 @@ pub(crate) struct Arguments {
     /// The hard-coded catalogue that policy moves callers away from, instead of the one that was built in
     #[arg(long, value_name = "FILE")]
     snapshot: Option<PathBuf>,
+    /// The longest time between two calls of a scheduled function, in seconds: to see soon what takes minutes
+    #[arg(long, value_name = "SECONDS")]
+    schedule_seconds: Option<u64>,
     /// What to log: error, warn, info, debug or trace
     #[arg(long, default_value = "warn", value_name = "LEVEL")]
     log: String,
@@ -79,7 +82,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let secret = directory.dev_secret()?;
     let location = Location::parse(&arguments.repo)?;
     let repository = Repository::open(&location, &directory.path().join("watch"))?;
-    let template = Template::load(&values(&arguments, &secret, directory.path()))?;
+    let mut template = Template::load(&values(&arguments, &secret, directory.path()))?;
+    if let Some(seconds) = arguments.schedule_seconds {
+        let longest = Duration::from_secs(seconds.max(1));
+        let schedules = template.functions.iter_mut().flat_map(|function| &mut function.schedules);
+        schedules.for_each(|schedule| schedule.every = schedule.every.min(longest));
+    }
     let dynamodb = arguments.tables.dynamodb().await?;
     if !dynamodb.is_owner() {
         return Err(Failure::new(format!(

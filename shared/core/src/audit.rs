@@ -42,11 +42,13 @@ pub enum EventKind {
     TableEdited,
     /// A notice did not reach who was to get it, and is tried no more.
     NoticeUndelivered,
+    /// Measurements or policy let a version that was to take over go no further.
+    VersionRefused,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::WriteRefused,
         Self::PlanHeld,
         Self::Approved,
@@ -56,6 +58,7 @@ impl EventKind {
         Self::HoldEnded,
         Self::TableEdited,
         Self::NoticeUndelivered,
+        Self::VersionRefused,
     ];
 
     /// The kind's name in reports and tables; in the audit it stands where a change has its operations.
@@ -71,6 +74,7 @@ impl EventKind {
             Self::HoldEnded => "hold_ended",
             Self::TableEdited => "table_edited",
             Self::NoticeUndelivered => "notice_undelivered",
+            Self::VersionRefused => "version_refused",
         }
     }
 

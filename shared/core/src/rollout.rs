@@ -15,6 +15,7 @@ use crate::evaluate::{self, Report, Verdict};
 use crate::model::{Model, ModelId};
 use crate::plan::Operation;
 use crate::policy::{EvaluationPolicy, Policy};
+use crate::record::{ChangeNote, Record};
 use crate::version::{Rollout, RolloutStep, Version, VersionStatus};
 
 /// The parts that keys are dealt to: a weight is exact to a hundredth of a percent.
@@ -142,16 +143,6 @@ impl Attempt {
         self.steps.get(step).map_or(0, |step| step.weight_percent.min(100))
     }
 
-    /// The first instant of which results count at a status's step.
-    ///
-    /// Results are kept by the minute: those of the minute in which the attempt began may be an earlier one's.
-    #[must_use]
-    pub fn counts_from(status: &RolloutStatus) -> Timestamp {
-        let seconds = status.started_at.as_second() + i64::from(status.started_at.subsec_nanosecond() > 0);
-        let minute = seconds + (-seconds).rem_euclid(60);
-        Timestamp::from_second(minute).unwrap_or(status.started_at).max(status.since)
-    }
-
     /// The status once what was seen is taken into account; `None` where it stays as it is.
     #[must_use]
     pub fn next(&self, status: Option<&RolloutStatus>, seen: Seen<'_>, now: Timestamp) -> Option<RolloutStatus> {
@@ -221,6 +212,22 @@ impl Attempt {
 }
 
 impl RolloutStatus {
+    /// The first instant of which results count for the attempt.
+    ///
+    /// Results are kept by the minute: those of the minute in which the attempt began may be an earlier one's.
+    #[must_use]
+    pub fn counts_from(&self) -> Timestamp {
+        let seconds = self.started_at.as_second() + i64::from(self.started_at.subsec_nanosecond() > 0);
+        let minute = seconds + (-seconds).rem_euclid(60);
+        Timestamp::from_second(minute).unwrap_or(self.started_at)
+    }
+
+    /// The first instant of which results count for its step.
+    #[must_use]
+    pub fn step_counts_from(&self) -> Timestamp {
+        self.counts_from().max(self.since)
+    }
+
     /// Whether the attempt is under way.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -263,6 +270,40 @@ impl RolloutStatus {
         let reason = reason.chars().take(REASON_CHARS).collect();
         Self { state, changed_at: now, reason, stable_end_of_life: None, ..self.clone() }
     }
+}
+
+/// Who takes a rollout a step further.
+#[derive(Clone, Copy, Debug)]
+pub struct Mover<'m> {
+    /// The controller, or the subject of a token.
+    pub actor: &'m str,
+    /// Which way it came.
+    pub source: &'m str,
+    /// The call or request that does it.
+    pub correlation_id: &'m str,
+}
+
+/// The controller.
+pub const CONTROLLER: &str = "rollout";
+
+/// The record once its rollout is at a status, which `revision` will show.
+#[must_use]
+pub fn after(record: &Record, status: RolloutStatus, by: Mover<'_>, revision: u64, now: Timestamp) -> Record {
+    let change = ChangeNote {
+        operations: status.operations(),
+        actor: by.actor.to_owned(),
+        reason: status.told(),
+        source: by.source.to_owned(),
+        at: now,
+        applied_at: now,
+        commit: None,
+        pull_request: None,
+        revision,
+        correlation_id: by.correlation_id.to_owned(),
+    };
+    let mut after = Record { seq: record.seq + 1, change, ..record.clone() };
+    after.status.rollout = Some(status);
+    after
 }
 
 /// The version that a key gets. The same key gets the same version while weights stay, and one that has the canary

@@ -264,7 +264,10 @@ pub(crate) mod tests {
         assert_eq!((moved.is_archived(), &moved.archived), (false, &None));
         assert_eq!(moved.status.prices_applied, [at("2026-12-10T00:00:00Z")]);
         assert_eq!(due(&moved, &Policy::default(), now), None);
-        assert_eq!(due(&moved, &Policy::default(), at("2027-06-01T00:00:00Z")), Some(Effect::Sunset(at("2027-06-01T00:00:00Z"))));
+        assert_eq!(
+            due(&moved, &Policy::default(), at("2027-06-01T00:00:00Z")),
+            Some(Effect::Sunset(at("2027-06-01T00:00:00Z")))
+        );
         let described = Model { name: "other".to_owned(), ..timed() };
         let described = stepped(Some(&record), described);
         assert_eq!((&described.status, &described.archived), (&record.status, &record.archived), "nothing was moved");

@@ -50,7 +50,7 @@ pub use outbox::Pending;
 pub use past::{AsOf, Unkept};
 pub use policy::PolicyCache;
 pub use published::{Manifest, Publication};
-pub use rollouts::RolloutStep;
+pub use rollouts::{Revert, RolloutStep};
 pub use runs::KeptRun;
 pub use units::{Meter, Units};
 pub use wish::{TakenWish, Wished, Wishes};

@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use roster_core::ModelId;
 use roster_core::alert::Alert;
 use roster_core::audit::AuditEvent;
 use roster_core::catalogue::{EditError, NextRoots};
@@ -12,11 +13,18 @@ use roster_core::notice::Notice;
 use roster_core::rollout::RolloutStatus;
 use roster_core::tree::{Entries, Missing, NodeId, Nodes, Root};
 
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
 use crate::client::{Store, StoreError};
 use crate::history::event_item;
+use crate::item::{Builder, Item};
 use crate::models::RecordWrite;
 use crate::published::{Manifest, Publication};
 use crate::transaction::Action;
+
+/// For how long it is remembered that a revert was asked for, in seconds.
+const REVERT_SECONDS: i64 = 30 * 86_400;
 
 /// What is published of rollouts, by model.
 pub(crate) type Rollouts = BTreeMap<Arc<str>, Arc<RolloutStatus>>;
@@ -32,10 +40,38 @@ pub struct RolloutStep<'s> {
     pub notice: Option<&'s Notice>,
     /// What the audit is told beside the change.
     pub event: Option<&'s AuditEvent>,
+    /// Whether the file of the model is to say it too: that is asked of whoever proposes changes.
+    pub asks_for_revert: bool,
     /// For how long the revision's manifest is kept, in days.
     pub revision_days: u64,
     /// For how long the alert is kept, in days.
     pub alert_days: u64,
+}
+
+/// A rollout that was taken back, of a model whose file still asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Revert {
+    /// The model.
+    pub model_id: ModelId,
+    /// What became of its rollout.
+    pub status: RolloutStatus,
+}
+
+impl Revert {
+    /// The one that a stream record's image carries, in DynamoDB's JSON.
+    #[must_use]
+    pub fn from_image(image: &Value) -> Option<Self> {
+        serde_json::from_str(image["revert"]["S"].as_str()?).ok()
+    }
+
+    fn item(&self, now: Timestamp) -> Result<Item, StoreError> {
+        let item = Builder::keyed("revert")
+            .text("sk", format!("{}#{}", self.model_id, self.status.attempt))
+            .number("expiresAt", now.as_second().saturating_add(REVERT_SECONDS))
+            .json("revert", self)?;
+        Ok(item.build())
+    }
 }
 
 /// The last rollouts that were loaded.
@@ -114,6 +150,10 @@ impl Store {
         }
         if let Some(event) = step.event {
             actions.push(Action::put("event", &self.tables.history, event_item(event)?, None)?);
+        }
+        if let (true, Some(status)) = (step.asks_for_revert, &record.status.rollout) {
+            let revert = Revert { model_id: record.spec.id.clone(), status: status.clone() };
+            actions.push(Action::put("revert", &self.tables.runtime, revert.item(now)?, None)?);
         }
         self.transact(&actions).await?;
         Ok(manifest)

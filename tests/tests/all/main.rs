@@ -29,6 +29,7 @@ mod read_source;
 mod readers;
 mod real_server;
 mod replay;
+mod rollouts;
 mod signed;
 mod statuses;
 mod store_suite;

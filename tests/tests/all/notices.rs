@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use roster_core::{Policy, end_of_life};
 use roster_core::notice::{Kind, Notice};
 use roster_core::plan::Operation;
 use roster_core::status::{self, Status};
+use roster_core::{Policy, end_of_life};
 use roster_events::{App, FUNCTIONS};
 use roster_http::function::{Host as _, Hosted};
 use roster_notice::{Targets, Topic, Webhook};

@@ -71,6 +71,8 @@ pub struct PolicyViolations {
     pub write_refused: u64,
     /// Plans that were held for approval.
     pub plan_held: u64,
+    /// Versions that were to take over and were let go no further.
+    pub version_refused: u64,
     /// How often each rule was broken.
     pub by_rule: BTreeMap<String, u64>,
 }
@@ -122,6 +124,7 @@ impl ReportBuilder {
                     EventKind::TableEdited => report.errors.table_edited += 1,
                     EventKind::NoticeUndelivered => report.errors.notice_undelivered += 1,
                     EventKind::HoldPlaced => report.holds += 1,
+                    EventKind::VersionRefused => report.policy_violations.version_refused += 1,
                     EventKind::HoldEnded => {}
                 }
                 // An approval names the rules it overrules; it breaks none.
@@ -186,18 +189,19 @@ mod tests {
         assert_eq!(
             serde_json::to_value(builder.finish(&existing)).unwrap(),
             json!({
-                "entries": 12, "changes": 3, "events": 9,
+                "entries": 13, "changes": 3, "events": 10,
                 "first": "2026-11-21T10:00:00Z", "last": "2026-11-21T11:00:00Z",
                 "byOperation": {
                     "update_meta": 3, "mark_legacy": 3,
                     "write_refused": 1, "plan_held": 1, "approved": 1, "commit_rejected": 1, "sync_failed": 1,
                     "hold_placed": 1, "hold_ended": 1, "table_edited": 1, "notice_undelivered": 1,
+                    "version_refused": 1,
                 },
-                "byActor": {"Ada <ada@example.com>": 3, "ada": 9},
-                "bySeverity": {"warning": 9, "critical": 3},
-                "bySource": {"git": 3, "api": 9},
+                "byActor": {"Ada <ada@example.com>": 3, "ada": 10},
+                "bySeverity": {"warning": 10, "critical": 3},
+                "bySource": {"git": 3, "api": 10},
                 "errors": {"commitRejected": 1, "syncFailed": 1, "tableEdited": 1, "noticeUndelivered": 1},
-                "policyViolations": {"writeRefused": 1, "planHeld": 1, "byRule": {"protected": 8}},
+                "policyViolations": {"writeRefused": 1, "planHeld": 1, "versionRefused": 1, "byRule": {"protected": 9}},
                 "approvals": 1, "holds": 1, "modelsTouched": 1,
                 "gaps": [{"modelId": "m", "seq": 6}, {"modelId": "m", "seq": 8}],
             })

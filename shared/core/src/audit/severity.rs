@@ -57,7 +57,7 @@ impl Severity {
     /// | `archive`, be the model protected or not; `place_override`, which nobody reviewed | critical |
     /// | `requiredTier` raised, a tier taken from `allowedTiers`, another `tierRestrictionMode` (except from exact to minimum) | critical |
     /// | a price or `creditsPer1kTokens` moved by more than a factor of 10, or from or to nothing | critical |
-    /// | `sunsetDate` set to a time that had passed | critical |
+    /// | `sunsetDate` set to a time that had passed; a version that is rolled back | critical |
     /// | `mark_legacy`, `deprecate`, `retire`, `adopt`, `end_override` | warning |
     /// | `isAvailable` switched off | warning |
     /// | a price or `creditsPer1kTokens` raised; any other `prices.tiers` or `priceSchedule` | warning |
@@ -78,7 +78,7 @@ impl Severity {
     /// | kind | severity |
     /// | --- | --- |
     /// | `sync_failed`, `table_edited`, `notice_undelivered` | critical |
-    /// | `write_refused`, `plan_held`, `approved`, `commit_rejected`, `hold_placed`, `hold_ended` | warning |
+    /// | `write_refused`, `plan_held`, `approved`, `commit_rejected`, `hold_placed`, `hold_ended`, `version_refused` | warning |
     #[must_use]
     pub fn of_event(kind: EventKind) -> Self {
         match kind {
@@ -88,7 +88,8 @@ impl Severity {
             | EventKind::Approved
             | EventKind::CommitRejected
             | EventKind::HoldPlaced
-            | EventKind::HoldEnded => Self::Warning,
+            | EventKind::HoldEnded
+            | EventKind::VersionRefused => Self::Warning,
         }
     }
 }
@@ -118,6 +119,7 @@ fn of_field(change: &FieldChange, at: Timestamp) -> Severity {
     let (old, new) = (change.old.as_ref(), change.new.as_ref());
     let is = |bad: bool, severity: Severity| if bad { severity } else { Severity::Info };
     match change.path.as_str() {
+        "/status/rollout/state" => is(text(new) == Some("rolled_back"), Severity::Critical),
         "/isAvailable" => is(was(old, true) && was(new, false), Severity::Warning),
         "/protected" => is(was(old, true), Severity::Warning),
         "/meta/requiredTier" => is(tier(old).is_some() && tier(old) < tier(new), Severity::Critical),
