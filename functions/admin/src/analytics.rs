@@ -16,7 +16,7 @@ const MAX_DAYS: usize = 92;
 /// The days that are meant when none are named, today included.
 const DEFAULT_DAYS: i32 = 30;
 const DEFAULT_LIMIT: usize = 50;
-const MAX_LIMIT: usize = 200;
+pub(crate) const MAX_LIMIT: usize = 200;
 /// Windows that one answer puts together: the days of a catalogue, or of a few models of a large one.
 const MAX_WINDOWS: usize = 100_000;
 

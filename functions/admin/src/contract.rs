@@ -1,21 +1,35 @@
 //! What admins may count on, function by function: the part of the OpenAPI document that neither routes nor registries
 //! say.
 
-use roster_contract::schemas::{commit, count, flag, list, nullable, object, one_of, text, time, with_optional};
+use roster_contract::schemas::{
+    commit, count, flag, list, nullable, object, one_of, text, time, with_keys, with_optional,
+};
 use roster_contract::{Endpoint, Schemas};
 use roster_core::ModelId;
+use roster_core::alert::Alert;
 use roster_core::audit::{AuditEntry, Report, Severity};
+use roster_core::decision::Decision;
 use roster_core::diff::FieldChange;
+use roster_core::evaluate;
 use roster_core::guard::Hold;
+use roster_core::measure::Summary;
 use roster_core::meta::Capability;
 use roster_core::plan::Operation;
 use roster_core::price::{Price, Prices};
+use roster_core::quote::{Dollars, Line, MAX_TOKENS};
 use roster_core::record::{Archival, ChangeNote, GitOrigin, HistoryEntry, OverrideTerms};
+use roster_core::rollout::RolloutStatus;
+use roster_core::status::Status;
 use roster_core::tier::Tier;
+use roster_core::usage::{GroupBy, Told};
+use roster_core::version::VersionStatus;
 use roster_exchange::Format;
 use serde_json::{Value, json};
 
-use crate::{export_audit, list_audit, listing, model_history, model_prices};
+use crate::{analytics, export_audit, list_alerts, list_audit, listing, model_history, model_prices};
+
+/// What `v` in a path is.
+const VERSION: &str = "The version's number.";
 
 /// The functions of this artifact by name.
 #[must_use]
@@ -23,8 +37,9 @@ pub fn endpoints(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
     let record = record(schemas);
     let record = schemas.named("Record", record);
     let shown = schemas.success(record);
-    let new = schemas.model_with_reason("NewModel", &["id"]);
-    let copy = schemas.model_with_reason("Copy", &["id"]);
+    let new = schemas.part_with_reason("NewModel", "Model", &["id"]);
+    let copy = schemas.part_with_reason("Copy", "Model", &["id"]);
+    let version = schemas.part_with_reason("NewVersion", "ModelVersion", &["version"]);
     let (model_patch, meta_patch) = (schemas.patch_of("Model"), schemas.patch_of("ModelMeta"));
     let reason = reason(schemas, "Reason", []);
     let legacy = self::reason(
@@ -36,6 +51,14 @@ pub fn endpoints(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
             ("sunsetDate", nullable(time())),
         ],
     );
+    let number = schemas.part_of_model("ModelSemver");
+    let days = json!({"type": ["integer", "null"], "minimum": 0, "maximum": 36_500});
+    let deprecation = self::reason(
+        schemas,
+        "DeprecateVersion",
+        [("replacementVersion", nullable(number.clone())), ("endOfLife", nullable(time())), ("gracePeriodDays", days)],
+    );
+    let rollback = self::reason(schemas, "RollBack", [("version", nullable(number.clone()))]);
     let mut change = |summary, body: &Value| write(schemas, Endpoint::new(summary).body(body.clone(), false), 200);
     let mut all = vec![
         ("edit-model", change("Keys of a model's document change, by a JSON Merge Patch (RFC 7396)", &model_patch)),
@@ -44,12 +67,22 @@ pub fn endpoints(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
         ("unmark-legacy", change("It is no longer on its way out", &reason)),
         ("archive-model", change("It is hidden from clients and cannot be used; this takes a reason", &reason)),
         ("unarchive-model", change("It is back, available, and as legacy as it was", &reason)),
+        ("rollback-model", change("A version that had the traffic has it again; this takes a reason", &rollback)),
     ];
+    let of_version = [
+        ("activate-version", "The version takes the traffic, if policy and measurements allow it", &reason),
+        ("deprecate-version", "It still answers, until its end of life; this takes a reason", &deprecation),
+        ("retire-version", "It does not answer any more; this takes a reason", &reason),
+    ];
+    for (name, summary, body) in of_version {
+        all.push((name, change(summary, body).path("v", number.clone(), VERSION)));
+    }
     all = all.into_iter().map(|(name, endpoint)| (name, modes(endpoint))).collect();
     all.push(("end-override", change("The model's file counts again, before the override ends by itself", &reason)));
     let creations = [
         ("create-model", "A new model, which the API owns", new),
         ("duplicate-model", "A new model from another one, with the keys of the body set otherwise", copy),
+        ("register-version", "A version of a model appears, inactive unless the body says otherwise", version),
     ];
     for (name, summary, body) in creations {
         all.push((name, modes(write(schemas, Endpoint::new(summary).body(body, true), 201))));
@@ -63,6 +96,11 @@ pub fn endpoints(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
     all.push(("model-prices", model_prices(schemas)));
     all.push(("import-models", import_models(schemas)));
     all.push(("export-models", export_models(schemas)));
+    all.push(("backup", backup()));
+    all.extend(versions(schemas));
+    all.push(("version-evaluation", version_evaluation(schemas)));
+    all.push(("analytics", analytics(schemas)));
+    all.push(("list-alerts", list_alerts(schemas)));
     all.extend(lists(schemas));
     all.extend(audit(schemas));
     all
@@ -82,7 +120,7 @@ fn record(schemas: &mut Schemas) -> Value {
         ("createdAt", time()),
         ("change", schemas.of::<ChangeNote>()),
     ]);
-    let more = [("override", schemas.of::<OverrideTerms>()), ("status", json!({"type": "object"}))];
+    let more = [("override", schemas.of::<OverrideTerms>()), ("status", schemas.of::<Status>())];
     with_optional(record, more)
 }
 
@@ -102,13 +140,7 @@ fn write(schemas: &mut Schemas, endpoint: Endpoint, status: u16) -> Endpoint {
         ("changes", list(schemas.of::<FieldChange>())),
         ("revision", count()),
     ];
-    let mut changed = record(schemas);
-    for (key, schema) in steps {
-        changed["properties"][key] = schema;
-        if let Some(required) = changed["required"].as_array_mut() {
-            required.push(key.into());
-        }
-    }
+    let changed = with_keys(record(schemas), steps);
     let holds = list(schemas.of::<Hold>());
     let changed = schemas.named("Changed", with_optional(changed, [("approved", holds.clone())]));
     let unchanged = object([("path", text()), ("operations", list(json!({}))), ("changes", list(json!({})))]);
@@ -123,7 +155,14 @@ fn write(schemas: &mut Schemas, endpoint: Endpoint, status: u16) -> Endpoint {
     ]);
     let proposal = schemas.named("Proposal", with_optional(proposal, [("url", text())]));
     let nothing = schemas.named("NothingToPropose", unchanged);
-    let done = schemas.success(json!({"anyOf": [changed.clone(), nothing]}));
+    let taken_back = [
+        ("operations", list(schemas.of::<Operation>())),
+        ("rollout", schemas.of::<RolloutStatus>()),
+        ("revision", count()),
+    ];
+    let taken_back = with_keys(record(schemas), taken_back);
+    let taken_back = schemas.named("RolloutTakenBack", taken_back);
+    let done = schemas.success(json!({"anyOf": [changed.clone(), nothing, taken_back]}));
     let proposed = schemas.success(proposal);
     let mut endpoint = endpoint
         .header("X-Reason", "Why, where the body does not say it.")
@@ -193,6 +232,7 @@ fn lists(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
     let (legacy, archived) = (page("LegacyModel", "models", entry), page("ArchivedModel", "models", archived));
     let mut warnings = page("EndWarning", "warnings", warning);
     warnings["properties"]["withinDays"] = count();
+    warnings["properties"]["versionsWithinDays"] = count();
     vec![
         (
             "list-legacy",
@@ -314,6 +354,149 @@ fn export_models(schemas: &mut Schemas) -> Endpoint {
         .answers_header(200, "X-Roster-Revision", true, "The revision whose models they are.")
         .answers_header(200, "Link", false, "Where the next page is.")
         .answers_header(200, "X-Next-Cursor", false, "Where the next page begins.")
+}
+
+fn backup() -> Endpoint {
+    Endpoint::new("The whole catalogue with its history, line by line, in pages that a Link joins")
+        .query(
+            "cursor",
+            json!({"type": "string", "minLength": 1}),
+            "Where the next page begins, as the page before said.",
+        )
+        .answers_as(200, "A page.", "application/jsonl", text())
+        .answers_header(200, "Content-Disposition", true, "The name of the file.")
+        .answers_header(200, "X-Roster-Revision", true, "The revision whose models they are.")
+        .answers_header(200, "Link", false, "Where the next page is.")
+        .answers_header(200, "X-Next-Cursor", false, "Where the next page begins.")
+        .refuses(&[404, 410])
+}
+
+fn versions(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
+    let number = schemas.part_of_model("ModelSemver");
+    let as_it_is = [
+        ("effectiveStatus", schemas.of::<VersionStatus>()),
+        ("weightPercent", percent()),
+        ("endOfLife", nullable(time())),
+        ("daysToEndOfLife", json!({"type": ["integer", "null"]})),
+        ("replacementVersion", nullable(number.clone())),
+        ("blocked", nullable(text())),
+    ];
+    let shown = schemas.part_with_keys("ShownVersion", "ModelVersion", as_it_is.clone());
+    let measured = [
+        ("meta", schemas.part_of_model("ModelMeta")),
+        ("evaluation", schemas.of::<evaluate::Report>()),
+        ("measured", schemas.of::<Summary>()),
+    ];
+    let side = schemas.part_with_keys("MeasuredVersion", "ModelVersion", as_it_is.into_iter().chain(measured));
+    let all = object([
+        ("versions", list(shown.clone())),
+        ("rollout", nullable(schemas.part_of_model("ModelRollout"))),
+        ("status", nullable(schemas.of::<RolloutStatus>())),
+    ]);
+    let both = object([("a", side.clone()), ("b", side), ("differences", list(schemas.of::<FieldChange>()))]);
+    let evaluation = schemas.of::<evaluate::Report>();
+    let decision = schemas.extended::<Decision>("VersionDecision", [("evaluation", evaluation)]);
+    let cost = object([
+        ("components", list(schemas.of::<Line>())),
+        ("costUsd", schemas.of::<Dollars>()),
+        ("credits", count()),
+        ("at", time()),
+    ]);
+    let tokens = || json!({"type": "integer", "minimum": 0, "maximum": MAX_TOKENS});
+    vec![
+        (
+            "list-versions",
+            Endpoint::new("Every version of a model, as it is written and as it is").answers(
+                200,
+                "The versions.",
+                schemas.success(all),
+            ),
+        ),
+        (
+            "active-version",
+            Endpoint::new("The version that takes the traffic").answers(200, "The version.", schemas.success(shown)),
+        ),
+        (
+            "compare-versions",
+            Endpoint::new("What two versions are and what was measured of them, side by side")
+                .required_query("a", number.clone(), "The one.")
+                .required_query("b", number.clone(), "The other.")
+                .answers(200, "Both.", schemas.success(both)),
+        ),
+        (
+            "version-decision",
+            Endpoint::new("Whether a version may take the traffic now, and what to use instead")
+                .path("v", number.clone(), VERSION)
+                .answers(200, "The decision.", schemas.success(decision)),
+        ),
+        (
+            "estimate-version",
+            Endpoint::new("What a call of a version costs now")
+                .path("v", number, VERSION)
+                .query("input_tokens", tokens(), "Tokens of the prompt.")
+                .query("output_tokens", tokens(), "Tokens of the answer.")
+                .answers(200, "The cost.", schemas.success(cost))
+                .refuses(&[422]),
+        ),
+    ]
+}
+
+fn version_evaluation(schemas: &mut Schemas) -> Endpoint {
+    let number = schemas.part_of_model("ModelSemver");
+    let evaluation = object([
+        ("modelId", schemas.of::<ModelId>()),
+        ("version", number.clone()),
+        ("since", time()),
+        ("until", time()),
+        ("report", schemas.of::<evaluate::Report>()),
+        ("measured", schemas.of::<Summary>()),
+    ]);
+    let some = json!({"type": "string", "minLength": 1});
+    Endpoint::new("What the results of a version say, threshold by threshold")
+        .path("v", number, VERSION)
+        .query("since", some.clone(), "The first moment or day; a day before `until` without it.")
+        .query("until", some, "The first moment or day after it; now without it.")
+        .answers(200, "The evaluation.", schemas.success(evaluation))
+}
+
+fn analytics(schemas: &mut Schemas) -> Endpoint {
+    let day = || json!({"type": "string", "format": "date"});
+    let groupings = GroupBy::ALL.map(GroupBy::name);
+    let usage = schemas.of::<Told>();
+    let told = object([
+        ("from", day()),
+        ("to", day()),
+        ("groupBy", one_of(&groupings)),
+        ("total", usage.clone()),
+        ("groups", list(usage)),
+        ("groupCount", count()),
+    ]);
+    let limit = json!({"type": "integer", "minimum": 1, "maximum": analytics::MAX_LIMIT});
+    Endpoint::new("Usage, cost, latency and errors by model, version, provider or day")
+        .query("from", day(), "The first day; the thirtieth up to the last one without it.")
+        .query("to", day(), "The last day; today without it.")
+        .query("group_by", one_of(&groupings), "What is put together; model without it.")
+        .query("model", schemas.of::<ModelId>(), "Results of this model.")
+        .query("version", schemas.part_of_model("ModelSemver"), "Results of this version.")
+        .query("provider", json!({"type": "string", "minLength": 1}), "Results of the models of this provider.")
+        .query("limit", limit, "The most groups of an answer.")
+        .answers(200, "What was measured.", schemas.success(told))
+        .refuses(&[422])
+}
+
+fn list_alerts(schemas: &mut Schemas) -> Endpoint {
+    let page = object([("alerts", list(schemas.of::<Alert>())), ("nextCursor", nullable(text()))]);
+    Endpoint::new("What somebody should know of now, newest first")
+        .pages(list_alerts::MAX_LIMIT)
+        .query("severity", schemas.of::<Severity>(), "How grave.")
+        .query("model", schemas.of::<ModelId>(), "Alerts about this model.")
+        .query("since", json!({"type": "string", "minLength": 1}), "The first moment or day.")
+        .answers(200, "A page.", schemas.success(page))
+}
+
+/// A share of the traffic.
+fn percent() -> Value {
+    json!({"type": "integer", "minimum": 0, "maximum": 100})
 }
 
 /// What every list of models takes.

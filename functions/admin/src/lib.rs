@@ -6,9 +6,9 @@ mod analytics;
 mod archive_model;
 mod backup;
 mod body;
+mod compare_versions;
 #[cfg(feature = "contract")]
 pub mod contract;
-mod compare_versions;
 mod create_model;
 mod deprecate_version;
 mod duplicate_model;

@@ -1,13 +1,15 @@
 //! What callers may count on, function by function: the part of the OpenAPI document that neither routes nor registries
 //! say.
 
-use roster_contract::schemas::{count, list, nullable, object, one_of, text, with_optional};
+use roster_contract::schemas::{count, flag, list, nullable, object, one_of, text, time, with_optional};
 use roster_contract::{Endpoint, Schemas};
+use roster_core::ModelId;
 use roster_core::guard::Hold;
 use roster_core::plan::Step;
+use roster_core::rollout::RolloutStatus;
 use roster_store::{Approval, ManualHold};
 use roster_sync::drift::DriftReport;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{approve_plan, hold_sync, list_runs};
 
@@ -29,6 +31,7 @@ pub fn endpoints(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
         ("markdown", text()),
     ]);
     let plan = schemas.named("ChangePlan", plan);
+    let status = status(schemas);
     let runs = object([("runs", list(json!({"type": "object"}))), ("nextCursor", nullable(text()))]);
     let delivered = object([("status", one_of(&["accepted", "known", "ignored"]))]);
     let delivered = with_optional(delivered, [("wish", count()), ("reason", text())]);
@@ -97,5 +100,49 @@ pub fn endpoints(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
                 schemas.success(drift),
             ),
         ),
+        (
+            "system-status",
+            Endpoint::new("How the whole is, and in one list what is wrong with it").answers(
+                200,
+                "How it is.",
+                schemas.success(status),
+            ),
+        ),
     ]
+}
+
+fn status(schemas: &mut Schemas) -> Value {
+    let counts = json!({"type": "object", "additionalProperties": count()});
+    let run = object([
+        ("at", text()),
+        ("state", nullable(text())),
+        ("commit", nullable(text())),
+        ("subject", nullable(text())),
+        ("revision", nullable(count())),
+    ]);
+    let drift = object([("live", nullable(text())), ("tip", text()), ("models", count()), ("kinds", counts.clone())]);
+    let id = schemas.of::<ModelId>();
+    let rollout = schemas.extended::<RolloutStatus>("RolloutOfModel", [("modelId", id)]);
+    let models = object([
+        ("byStage", counts.clone()),
+        ("unavailable", count()),
+        ("withSunset", count()),
+        ("removed", count()),
+        ("versionsByStatus", counts),
+    ]);
+    let status = object([
+        ("isWell", flag()),
+        ("wrong", list(object([("what", text()), ("message", text())]))),
+        ("revision", count()),
+        ("commit", nullable(text())),
+        ("publishedAt", nullable(time())),
+        ("lastRun", nullable(run)),
+        ("hold", nullable(schemas.of::<ManualHold>())),
+        ("halfWay", list(text())),
+        ("drift", nullable(drift)),
+        ("rollouts", list(rollout)),
+        ("models", models),
+        ("notices", object([("waiting", count()), ("oldestSince", nullable(time()))])),
+    ]);
+    schemas.named("SystemStatus", status)
 }

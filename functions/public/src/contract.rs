@@ -4,10 +4,13 @@
 use roster_contract::schemas::{commit, count, flag, list, nullable, object, one_of, text, time, with_optional};
 use roster_contract::{Endpoint, Schemas};
 use roster_core::ModelId;
+use roster_core::inference::{self, Batch};
 use roster_core::meta::Capability;
 use roster_core::price::{Price, Prices};
 use roster_core::quote::{Dollars, Line, MAX_TOKENS};
+use roster_core::rollout::RolloutState;
 use roster_core::tier::{AccessStatus, Tier};
+use roster_core::version::VersionStatus;
 use roster_core::view::{FIELDS, SortField, View};
 use serde_json::{Value, json};
 
@@ -29,6 +32,7 @@ pub fn endpoints(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
     all.extend(anthropic_models(schemas).map(|endpoint| ("anthropic-models", endpoint)));
     all.push(("openrouter-models", openrouter_models(schemas)));
     all = all.into_iter().map(|(name, endpoint)| (name, from_a_source(endpoint))).collect();
+    all.push(("record-inferences", record_inferences(schemas)));
     all.extend(published());
     all
 }
@@ -106,12 +110,26 @@ fn get_model(schemas: &mut Schemas) -> Endpoint {
 
 fn resolve_model(schemas: &mut Schemas) -> Endpoint {
     let id = schemas.of::<ModelId>();
+    let percent = json!({"type": "integer", "minimum": 0, "maximum": 100});
+    let rollout = object([
+        ("version", text()),
+        ("stable_version", text()),
+        ("state", schemas.of::<RolloutState>()),
+        ("weight_percent", nullable(percent.clone())),
+        ("is_blocked", flag()),
+        ("reason", text()),
+        ("since", time()),
+    ]);
     let resolved = object([
         ("requested", text()),
         ("model_id", id.clone()),
         ("name", text()),
         ("provider", text()),
         ("version", nullable(text())),
+        ("version_status", nullable(schemas.of::<VersionStatus>())),
+        ("weight_percent", nullable(percent.clone())),
+        ("drawn_by", nullable(one_of(&["key", "subject", "request"]))),
+        ("rollout", nullable(schemas.named("ResolvedRollout", rollout))),
         ("user_tier", schemas.of::<Tier>()),
         ("access_status", schemas.of::<AccessStatus>()),
         ("is_legacy", flag()),
@@ -119,8 +137,13 @@ fn resolve_model(schemas: &mut Schemas) -> Endpoint {
         ("sunset_date", nullable(time())),
         ("revision", count()),
     ]);
-    Endpoint::new("Which model this caller gets by a name now, or why none")
-        .body(schemas.read::<resolve_model::Body>("ResolveRequest"), true)
+    schemas.read::<resolve_model::Body>("ResolveRequest");
+    let key = json!({
+        "type": ["string", "null"], "minLength": 1, "maxLength": resolve_model::MAX_KEY,
+        "description": "Who shall get the same version again while two take the traffic; the token's subject without it.",
+    });
+    Endpoint::new("Which model and version this caller gets by a name now, or why none")
+        .body(schemas.with_keys("ResolveRequest", [("key", key)]), true)
         .answers(200, "The model.", schemas.named("Resolved", resolved))
         .refuses(&[403, 404, 409, 410])
 }
@@ -179,6 +202,19 @@ fn price_history(schemas: &mut Schemas) -> Endpoint {
         .conditional()
         .answers(200, "A page.", schemas.named("PricePage", page))
         .refuses(&[410, 422])
+}
+
+fn record_inferences(schemas: &mut Schemas) -> Endpoint {
+    let refused = object([("index", count()), ("code", schemas.of::<inference::Refusal>()), ("reason", text())]);
+    let counted = object([
+        ("id", text()),
+        ("status", one_of(&["counted", "duplicate"])),
+        ("counted", count()),
+        ("refused", list(schemas.named("RefusedInference", refused))),
+    ]);
+    Endpoint::new("What calls of models came to: a batch of results, each counted once")
+        .body(schemas.read::<Batch>("InferenceBatch"), true)
+        .answers(202, "What became of each result.", schemas.named("CountedInferences", counted))
 }
 
 fn health(schemas: &mut Schemas) -> Endpoint {

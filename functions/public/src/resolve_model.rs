@@ -17,7 +17,7 @@ use crate::catalogue::{source_headers, tier_of};
 use crate::lookup;
 
 /// The most bytes of a key.
-const MAX_KEY: usize = 512;
+pub(crate) const MAX_KEY: usize = 512;
 
 #[derive(Deserialize)]
 #[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]

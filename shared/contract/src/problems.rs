@@ -11,6 +11,7 @@ pub const PROBLEMS: &[(&str, u16)] = &[
     ("busy", 503),
     ("forbidden", 403),
     ("held-by-policy", 409),
+    ("illegal-move", 409),
     ("internal", 500),
     ("invalid", 422),
     ("key-reused", 422),
@@ -19,6 +20,7 @@ pub const PROBLEMS: &[(&str, u16)] = &[
     ("managed-by-git", 409),
     ("method-not-allowed", 405),
     ("name-taken", 409),
+    ("no-active-version", 409),
     ("no-such-route", 404),
     ("not-found", 404),
     ("not-acceptable", 406),
@@ -41,5 +43,6 @@ pub const PROBLEMS: &[(&str, u16)] = &[
     ("unavailable-model", 409),
     ("unknown-price", 422),
     ("unsupported-media-type", 415),
+    ("version-taken", 409),
     ("webhook-not-configured", 503),
 ];

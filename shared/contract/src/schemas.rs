@@ -33,13 +33,7 @@ impl Schemas {
     ) -> Value {
         let mut schema = T::json_schema(&mut self.generator).to_value();
         open(&mut schema);
-        for (key, value) in keys {
-            schema["properties"][key] = value;
-            if let Some(required) = schema["required"].as_array_mut() {
-                required.push(key.into());
-            }
-        }
-        self.named(name, schema)
+        self.named(name, with_keys(schema, keys))
     }
 
     /// What the type is written as, whole: without components of its own.
@@ -90,14 +84,33 @@ impl Schemas {
 
     /// A file of the catalogue: its own schema, embedded.
     pub fn model(&mut self) -> Value {
-        self.catalogue();
-        reference("Model")
+        self.part_of_model("Model")
     }
 
-    /// A body that is such a file, with the reason of the change; only `required` of the keys have to be there.
-    pub fn model_with_reason(&mut self, name: &str, required: &[&str]) -> Value {
+    /// A part of such a file: `ModelVersion`, say.
+    pub fn part_of_model(&mut self, component: &str) -> Value {
         self.catalogue();
-        let mut schema = self.named["Model"].clone();
+        reference(component)
+    }
+
+    /// Such a part as it is answered, with more keys.
+    pub fn part_with_keys<'k>(
+        &mut self,
+        name: &str,
+        component: &str,
+        keys: impl IntoIterator<Item = (&'k str, Value)>,
+    ) -> Value {
+        self.catalogue();
+        let mut schema = self.named[component].clone();
+        open(&mut schema);
+        schema["title"] = name.into();
+        self.named(name, with_keys(schema, keys))
+    }
+
+    /// A body that is such a part, with the reason of the change; only `required` of the keys have to be there.
+    pub fn part_with_reason(&mut self, name: &str, component: &str, required: &[&str]) -> Value {
+        self.catalogue();
+        let mut schema = self.named[component].clone();
         schema["title"] = name.into();
         schema["required"] = json!(required);
         schema["properties"]["reason"] = reason();
@@ -179,6 +192,18 @@ pub fn object<'k>(keys: impl IntoIterator<Item = (&'k str, Value)>) -> Value {
     let properties: Map<String, Value> = keys.into_iter().map(|(key, schema)| (key.to_owned(), schema)).collect();
     let required: Vec<&String> = properties.keys().collect();
     json!({"type": "object", "required": required, "properties": properties})
+}
+
+/// An object with these keys too.
+#[must_use]
+pub fn with_keys<'k>(mut object: Value, keys: impl IntoIterator<Item = (&'k str, Value)>) -> Value {
+    for (key, schema) in keys {
+        object["properties"][key] = schema;
+        if let Some(required) = object["required"].as_array_mut() {
+            required.push(key.into());
+        }
+    }
+    object
 }
 
 /// An object with these keys too, where there is something to say.

@@ -11,6 +11,7 @@ use crate::rollout::{RolloutState, RolloutStatus};
 
 /// Something about a version that somebody should know of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Alert {
     /// A fingerprint of what it tells of; that of its notice, too.

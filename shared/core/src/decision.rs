@@ -20,6 +20,7 @@ const PLACES: u32 = 9;
 
 /// What a version is refused by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// It is on its way out, or gone.
@@ -32,6 +33,8 @@ pub enum Rule {
 
 /// Why a version may not take the traffic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "contract", schemars(rename = "VersionRefusal"))]
 pub struct Refusal {
     /// What refuses it.
     pub rule: Rule,
@@ -41,6 +44,7 @@ pub struct Refusal {
 
 /// Whether a version may take the traffic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 pub struct Decision {
     /// Whether it may.
     pub approved: bool,

@@ -14,6 +14,7 @@ const PLACES: u32 = 6;
 
 /// What the results say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Every threshold is kept.
@@ -38,6 +39,7 @@ impl Verdict {
 
 /// One threshold and what was measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
     /// The threshold's key in policy.
@@ -54,6 +56,8 @@ pub struct Check {
 
 /// What the results of a version say, threshold by threshold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "contract", schemars(rename = "Evaluation"))]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// What they say together.

@@ -22,13 +22,13 @@ pub const LATE: SignedDuration = SignedDuration::from_hours(24);
 pub const FUTURE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The most characters of a batch's id.
-const MAX_ID: usize = 200;
+pub(crate) const MAX_ID: usize = 200;
 /// The most characters of a model's name.
-const MAX_NAME: usize = 200;
+pub(crate) const MAX_NAME: usize = 200;
 /// No call takes longer than a day.
-const MAX_LATENCY_MS: f64 = 86_400_000.0;
+pub(crate) const MAX_LATENCY_MS: f64 = 86_400_000.0;
 /// A hundred times what any context takes.
-const MAX_TOKENS: u64 = 100_000_000;
+pub(crate) const MAX_TOKENS: u64 = 100_000_000;
 /// More mistakes are not told at once.
 const MAX_MISTAKES: usize = 100;
 /// The most windows that one part of a batch may touch: a transaction takes 100 items, and one remembers the part.
@@ -68,6 +68,7 @@ pub struct Inference {
 
 /// Why a call was no success. The list is closed, so that what is counted by kind stays small and comparable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// No answer in time.
@@ -131,6 +132,8 @@ impl ErrorKind {
 
 /// Why a result is not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "contract", schemars(rename = "InferenceRefusal"))]
 #[serde(rename_all = "kebab-case")]
 pub enum Refusal {
     /// It is older than [`LATE`].

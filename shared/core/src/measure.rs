@@ -188,6 +188,8 @@ impl Measured {
 
 /// What results amount to, in numbers for people; what no result tells is null.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "contract", schemars(rename = "Measured"))]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// How many results.
@@ -222,6 +224,7 @@ pub struct Summary {
 
 /// Latencies in milliseconds; each percentile is within [`RELATIVE_ERROR`] of the exact one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 pub struct LatencySummary {
     /// The mean, which is exact to the microsecond.
     pub mean: Option<Exact>,

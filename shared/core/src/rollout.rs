@@ -44,6 +44,7 @@ pub struct Attempt {
 
 /// What became of a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RolloutState {
     /// The version takes its step's share.
@@ -71,6 +72,7 @@ impl RolloutState {
 
 /// How far a rollout is, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutStatus {
     /// The attempt that it is of; beside another one it says nothing.

@@ -23,6 +23,7 @@ const CLOCK: &str = "clock";
 
 /// What time and a rollout have made of a model so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Status {
     /// The sunset that it has reached.

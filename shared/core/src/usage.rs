@@ -46,6 +46,7 @@ impl GroupBy {
 
 /// What a group has in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 pub struct GroupKey {
     /// The day.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,6 +99,8 @@ impl Group {
 
 /// A group as it is told.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "contract", schemars(rename = "Usage"))]
 pub struct Told {
     /// What its results have in common; nothing where it is all of them.
     #[serde(flatten)]
@@ -112,6 +115,7 @@ pub struct Told {
 
 /// A day of a group.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct DayTold {
     /// The day.

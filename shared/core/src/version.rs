@@ -11,6 +11,7 @@ use crate::price::{Price, Prices};
 
 /// Where a version is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum VersionStatus {
     /// Registered, not in use.

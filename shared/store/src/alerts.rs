@@ -45,6 +45,10 @@ impl Store {
         // No key is below a space, and none above a tilde.
         let since = filter.since.map_or_else(|| " ".to_owned(), |since| format!("{since:.6}"));
         let before = before.filter(|key| !key.is_empty()).unwrap_or("~");
+        // The table takes no range that ends before it begins.
+        if *since > *before {
+            return Ok(Vec::new());
+        }
         let mut values = Builder::default().text(":pk", PK).text(":since", since).text(":before", before);
         let mut filters = Vec::new();
         if let Some(severity) = filter.severity {

@@ -26,7 +26,7 @@ async fn the_documented_parameters_are_those_that_are_read() {
                 .filter(|parameter| parameter["in"] == "query")
                 .map(|parameter| parameter["name"].as_str().unwrap())
                 .collect();
-            let path = path.replace("{id}", "one").replace("{name}", "model.schema.json");
+            let path = path.replace("{id}", "one").replace("{v}", "1.0.0").replace("{name}", "model.schema.json");
             let line = format!("{} {path}?colour=red", method.to_uppercase());
             let body = match path.as_str() {
                 "/v1/resolve" => r#"{"model": "one"}"#,
