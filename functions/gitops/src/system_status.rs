@@ -49,7 +49,7 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     }
     match &drift {
         None => {
-            tell("drift", "the repository or the tables are out of reach: nobody knows whether they agree".to_owned())
+            tell("drift", "the repository or the tables are out of reach: nobody knows whether they agree".to_owned());
         }
         Some(report) => {
             for (kind, count) in kinds(report) {
