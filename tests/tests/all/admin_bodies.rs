@@ -177,6 +177,7 @@ async fn versions() {
     for (step, body) in steps {
         calls.call(&format!("POST {ONE}{step}"), body).await;
     }
+    stack.settle().await;
     calls.call("GET /admin/status", Value::Null).await;
     insta::assert_snapshot!(calls.text());
     stack.close().await;
