@@ -74,7 +74,7 @@ async fn pages_of_a_backup_join() {
     assert_eq!(ids.len(), 4);
     let (whole, _) = stack.store.backup_lines(&head, &ids, "", usize::MAX).await.unwrap();
     assert_eq!(whole.lines().count(), 4 + 1 + 2 + 2 + 30);
-    for max_bytes in [1, 1_500, 20_000] {
+    for max_bytes in [1, 1_500, 6_000] {
         let (mut joined, mut place, mut pages) = (String::new(), String::new(), 0);
         loop {
             let (lines, next) = stack.store.backup_lines(&head, &ids, &place, max_bytes).await.unwrap();
