@@ -5,17 +5,10 @@ patience=180 # a step is measured by the minute
 
 versions_of() {
     cat <<JSON
-  "versions": [
-    { "version": "1.0.0", "status": "active" },
-    { "version": "2.0.0", "status": "canary" }
-  ],
+  "versions": [{ "version": "1.0.0", "status": "active" }, { "version": "2.0.0", "status": "canary" }],
   "rollout": {
     "version": "2.0.0",
-    "steps": [
-      { "weightPercent": 5, "holdHours": 0 },
-      { "weightPercent": 50, "holdHours": 0 },
-      { "weightPercent": 100, "holdHours": 0 }
-    ]
+    "steps": [{ "weightPercent": 5, "holdHours": 0 }, { "weightPercent": 50, "holdHours": 0 }, { "weightPercent": 100, "holdHours": 0 }]
   }
 }
 JSON
@@ -39,13 +32,14 @@ post() { # post PATH BODY [curl arguments]
 field() { sed -n "s/.*\"$1\":\"\{0,1\}\([^,\"}]*\).*/\1/p"; }
 resolved() { post /v1/resolve "{\"model\":\"$1\",\"key\":\"$2\"}"; }
 
-# Of a hundred callers, how many get the new version.
+# Of a hundred callers, how many get the new version: share MODEL LEAST MOST.
 share() {
     local caller count=0
     for caller in $(seq 100); do
-        resolved "$1" "caller-$caller" | grep -q '"version":"2.0.0","version_status"\|"version":"2.0.0","weight' && count=$((count + 1))
+        if resolved "$1" "caller-$caller" | grep -q '"version":"2.0.0","version_status"'; then count=$((count + 1)); fi
     done
     echo "    $count of 100 callers of $1 get 2.0.0"
+    expect "that is $2 to $3" test "$count" -ge "$2" -a "$count" -le "$3"
 }
 
 # Sends results of a model's canary, of which every FAILING-th failed; 0 is none.
@@ -89,15 +83,15 @@ admin=$("$roster" token --role admin --sub ann --data "$data")
 say "The controller begins both: a twentieth of the callers get 2.0.0, always the same ones."
 await "good-1 to begin" began good-1
 await "bad-1 to begin" began bad-1
-share good-1
-share bad-1
+share good-1 1 15
+share bad-1 1 15
 
 say "Callers report what they see. Of bad-1's results every fifth is a failure; good-1's are good."
 echo "  (results count from the next whole minute on)"
 await "bad-1 to be rolled back" is_in_state bad-1 rolled_back 5
-share bad-1
+share bad-1 0 0
 await "good-1 to be promoted" is_in_state good-1 promoted 0
-share good-1
+share good-1 100 100
 
 say "What happened, and why:"
 story() { "$roster" history "$1" --data "$data" | grep -v '^ *$'; }

@@ -1,12 +1,14 @@
 //! `GET /admin/status`: how the whole is, and in one list what is wrong with it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::StatusCode;
 use jiff::Timestamp;
 use roster_core::lifecycle::Stage;
 use roster_http::{Problem, Query, Reply, Request};
 use roster_store::reader::Snapshot;
+use roster_store::{KeptRun, ManualHold, Pending};
 use roster_sync::Options;
 use roster_sync::drift::{Breadth, DriftKind, DriftReport};
 use serde_json::{Value, json};
@@ -20,72 +22,108 @@ const LATE_NOTICE: i64 = 15 * 60;
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
     Query::of(&request).finish()?;
-    let now = request.now;
-    let served = app.reader.current(now).await?;
-    let state = app.store.sync_state().await?;
-    let last_run = app.store.runs(None, 1).await?.pop();
-    let notices = app.store.waiting_notices(MAX_NOTICES).await?;
-    let drift = drift(app).await;
-    let hold = state.hold.filter(|hold| now < hold.until);
-    let rollouts = rollouts(&served.snapshot);
-    let oldest = notices.iter().map(|notice| notice.posted_at).min();
+    let whole = Whole::read(app, request.now).await?;
+    let wrong = whole.wrong(request.now);
+    let message = if wrong.is_empty() { "all is well" } else { "something is wrong" };
+    let mut data = whole.shown(request.now);
+    data["isWell"] = wrong.is_empty().into();
+    data["wrong"] = wrong.into();
+    Ok(Reply::success(StatusCode::OK, message, data))
+}
 
-    let mut wrong = Vec::new();
-    let mut tell = |what: &str, message: String| wrong.push(json!({"what": what, "message": message}));
-    if served.snapshot.revision == 0 {
-        tell("published", "nothing was published yet".to_owned());
+/// What is known of the whole.
+struct Whole {
+    snapshot: Arc<Snapshot>,
+    last_run: Option<KeptRun>,
+    /// Who holds the sync now.
+    hold: Option<ManualHold>,
+    /// Commits that a run stopped half way through.
+    half_way: Vec<String>,
+    /// None while it cannot be known.
+    drift: Option<DriftReport>,
+    rollouts: Vec<Value>,
+    notices: Vec<Pending>,
+}
+
+impl Whole {
+    async fn read(app: &App, now: Timestamp) -> Result<Self, Problem> {
+        let snapshot = app.reader.current(now).await?.snapshot;
+        let state = app.store.sync_state().await?;
+        Ok(Self {
+            last_run: app.store.runs(None, 1).await?.pop(),
+            hold: state.hold.filter(|hold| now < hold.until),
+            half_way: state.intent.into_iter().collect(),
+            drift: drift(app).await,
+            rollouts: rollouts(&snapshot),
+            notices: app.store.waiting_notices(MAX_NOTICES).await?,
+            snapshot,
+        })
     }
-    if let Some(hold) = &hold {
-        tell("hold", format!("{} holds the sync until {}: {}", hold.actor, hold.until, hold.reason));
+
+    /// Since when the oldest notice waits.
+    fn waits_since(&self) -> Option<Timestamp> {
+        self.notices.iter().map(|notice| notice.posted_at).min()
     }
-    if !state.intent.is_empty() {
-        let commits: Vec<&str> = state.intent.iter().map(String::as_str).collect();
-        tell("sync", format!("a run stopped half way through {}", commits.join(", ")));
-    }
-    let run_state = last_run.as_ref().and_then(|run| run.report["state"].as_str()).unwrap_or("none");
-    if let ("held" | "rejected" | "failed", Some(run)) = (run_state, &last_run) {
-        let commit = run.report["commit"].as_str().unwrap_or_default();
-        tell("sync", format!("commit {commit} is {run_state}: GET /admin/sync/runs says why"));
-    }
-    match &drift {
-        None => {
-            tell("drift", "the repository or the tables are out of reach: nobody knows whether they agree".to_owned())
+
+    /// Everything that people have to look at, each with where.
+    fn wrong(&self, now: Timestamp) -> Vec<Value> {
+        let mut wrong = Vec::new();
+        let mut tell = |what: &str, message: String| wrong.push(json!({"what": what, "message": message}));
+        if self.snapshot.revision == 0 {
+            tell("published", "nothing was published yet".to_owned());
         }
-        Some(report) => {
-            for (kind, count) in kinds(report) {
-                tell("drift", format!("{count} models are {kind}: GET /admin/drift says which"));
+        if let Some(ManualHold { actor, until, reason, .. }) = &self.hold {
+            tell("hold", format!("{actor} holds the sync until {until}: {reason}"));
+        }
+        if !self.half_way.is_empty() {
+            tell("sync", format!("a run stopped half way through {}", self.half_way.join(", ")));
+        }
+        if let Some(report) = self.last_run.as_ref().map(|run| &run.report)
+            && let (Some(commit), Some(state @ ("held" | "rejected" | "failed"))) =
+                (report["commit"].as_str(), report["state"].as_str())
+        {
+            tell("sync", format!("commit {commit} is {state}: GET /admin/sync/runs says why"));
+        }
+        match &self.drift {
+            None => tell("drift", "nobody knows, for the repository or the tables are out of reach".to_owned()),
+            Some(report) => kinds(report).into_iter().for_each(|(kind, count)| {
+                tell("drift", format!("{count} of {} models are {kind}: GET /admin/drift says which", report.models));
+            }),
+        }
+        if let Some(since) = self.waits_since().filter(|since| now.as_second() - since.as_second() > LATE_NOTICE) {
+            tell("notices", format!("{} notices wait, the oldest since {since}", self.notices.len()));
+        }
+        for rollout in &self.rollouts {
+            let text = |key: &str| rollout[key].as_str().unwrap_or_default();
+            if let state @ ("paused" | "rolled_back") = text("state") {
+                let (version, model, reason) = (text("version"), text("modelId"), text("reason"));
+                tell("rollout", format!("version {version} of model {model} is {state}: {reason}"));
             }
         }
+        wrong
     }
-    if oldest.is_some_and(|oldest| now.as_second() - oldest.as_second() > LATE_NOTICE) {
-        tell("notices", format!("{} notices wait, the oldest since {}", notices.len(), oldest.unwrap_or(now)));
+
+    fn shown(&self, now: Timestamp) -> Value {
+        let run = |KeptRun { key, report }: &KeptRun| {
+            json!({
+                "at": key.split('#').next(), "state": report["state"], "commit": report["commit"],
+                "subject": report["subject"], "revision": report["revision"],
+            })
+        };
+        let drift = |report: &DriftReport| json!({"live": report.live, "tip": report.tip, "models": report.models, "kinds": kinds(report)});
+        json!({
+            "revision": self.snapshot.revision,
+            "commit": self.snapshot.commit,
+            "publishedAt": self.snapshot.published_at,
+            "lastRun": self.last_run.as_ref().map(run),
+            "hold": self.hold,
+            "halfWay": self.half_way,
+            "drift": self.drift.as_ref().map(drift),
+            "rollouts": self.rollouts,
+            "models": counts(&self.snapshot, now),
+            "notices": {"waiting": self.notices.len(), "oldestSince": self.waits_since()},
+        })
     }
-    for rollout in rollouts.iter().filter(|rollout| rollout["state"] == "rolled_back" || rollout["state"] == "paused") {
-        let told = |key: &str| rollout[key].as_str().unwrap_or_default().to_owned();
-        let (model, version, state, reason) = (told("modelId"), told("version"), told("state"), told("reason"));
-        tell("rollout", format!("version {version} of model {model} is {state}: {reason}"));
-    }
-    let data = json!({
-        "isWell": wrong.is_empty(),
-        "wrong": wrong,
-        "revision": served.snapshot.revision,
-        "commit": served.snapshot.commit,
-        "publishedAt": served.snapshot.published_at,
-        "lastRun": last_run.as_ref().map(|run| json!({
-            "at": run.key.split('#').next(), "state": run.report["state"], "commit": run.report["commit"],
-            "subject": run.report["subject"], "revision": run.report["revision"],
-        })),
-        "hold": hold,
-        "halfWay": state.intent,
-        "drift": drift.as_ref().map(|report| json!({
-            "live": report.live, "tip": report.tip, "models": report.models, "kinds": kinds(report),
-        })),
-        "rollouts": rollouts,
-        "models": counts(&served.snapshot, now),
-        "notices": {"waiting": notices.len(), "oldestSince": oldest},
-    });
-    let message = if data["isWell"] == true { "all is well" } else { "something is wrong" };
-    Ok(Reply::success(StatusCode::OK, message, data))
 }
 
 /// Where the table does not say what the branch says; none while that cannot be known.

@@ -136,9 +136,9 @@ impl ErrorKind {
 #[cfg_attr(feature = "contract", schemars(rename = "InferenceRefusal"))]
 #[serde(rename_all = "kebab-case")]
 pub enum Refusal {
-    /// It is older than [`LATE`].
+    /// It is too old to be counted.
     Late,
-    /// It is further ahead than [`FUTURE`].
+    /// It is further ahead than clocks differ.
     Future,
     /// No model has that name.
     UnknownModel,

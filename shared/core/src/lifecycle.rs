@@ -161,4 +161,20 @@ mod tests {
         let prices = version_prices_at(&model.meta, Some(&own), at("2027-06-01T00:00:00Z"));
         assert_eq!(format!("{} {}", prices.input.unwrap(), prices.output.unwrap()), "700.10 9000.5");
     }
+
+    #[test]
+    fn a_version_has_its_own_prices_before_those_of_the_model() {
+        let mut model = model("m");
+        let scheduled =
+            r#"[{"from":"2026-12-01T00:00:00Z","inputCostPerMillionTokens":1,"outputCostPerMillionTokens":2}]"#;
+        model.meta.price_schedule = serde_json::from_str(scheduled).unwrap();
+        let own: Overrides = serde_json::from_str(r#"{"inputCostPerMillionTokens":2000}"#).unwrap();
+        let shown = |own: Option<&Overrides>, now: &str| {
+            let prices = version_prices_at(&model.meta, own, at(now));
+            format!("{} {}", prices.input.unwrap(), prices.output.unwrap())
+        };
+        assert_eq!(shown(Some(&own), "2026-11-30T00:00:00Z"), "2000 10000");
+        assert_eq!(shown(Some(&own), "2026-12-01T00:00:00Z"), "2000 2");
+        assert_eq!(shown(None, "2026-12-01T00:00:00Z"), "1 2");
+    }
 }

@@ -16,7 +16,7 @@ pub const RELATIVE_ERROR: f64 = 0.01;
 /// Latencies below this many milliseconds count as this many.
 const MIN_MS: f64 = 0.001;
 /// Places that shares and milliseconds are told with.
-const PLACES: u32 = 6;
+pub(crate) const PLACES: u32 = 6;
 /// Places that the mean cost of a request is told with.
 const USD_PLACES: u32 = 12;
 /// The parts of a confidence of 1 that are added up.
@@ -222,7 +222,7 @@ pub struct Summary {
     pub unpriced_samples: u64,
 }
 
-/// Latencies in milliseconds; each percentile is within [`RELATIVE_ERROR`] of the exact one.
+/// Latencies in milliseconds; each percentile is within one percent of the exact one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "contract", derive(schemars::JsonSchema))]
 pub struct LatencySummary {

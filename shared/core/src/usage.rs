@@ -7,13 +7,10 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 
 use crate::decimal::Exact;
-use crate::measure::{Measured, Summary, ratio};
+use crate::measure::{Measured, PLACES, Summary, ratio};
 use crate::model::ModelId;
 use crate::quote::Dollars;
 use crate::window::Subject;
-
-/// Places that shares and milliseconds are told with.
-const PLACES: u32 = 6;
 
 /// What is put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -41,7 +41,7 @@ impl Grain {
         Timestamp::from_second(start).unwrap_or(Timestamp::MIN)
     }
 
-    /// When the first window begins that a time is not after the beginning of.
+    /// When the first window begins that does not begin before a time.
     fn start_from(self, at: Timestamp) -> Timestamp {
         let start = self.start(at);
         if start == at { at } else { start.saturating_add(self.length()).unwrap_or(Timestamp::MAX) }

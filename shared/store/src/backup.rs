@@ -23,7 +23,7 @@ const FORMAT: u32 = 1;
 /// Records that are read at once.
 const RECORDS: usize = 50;
 /// Entries that are read at once.
-const ENTRIES: usize = 100;
+const ENTRIES: usize = 25;
 /// How long nobody else may write while a catalogue is restored.
 const LEASE: Duration = Duration::from_secs(300);
 

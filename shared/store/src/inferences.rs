@@ -124,7 +124,8 @@ impl Store {
         if reader.text("body")? == batch.body { reader.json("tally").map(Some) } else { Ok(None) }
     }
 
-    /// What the results of a version amount to, of the minutes from that of `from` on up to `until`.
+    /// What the results of a version amount to, of the minutes from that of `from` on up to `until`, as far back as
+    /// windows are kept.
     ///
     /// # Errors
     /// [`StoreError`] when the table does not answer or a window cannot be read.

@@ -8,7 +8,7 @@ use roster_tests::stack::{Answer, TestStack, token};
 use serde_json::{Value, json};
 
 /// What differs from run to run.
-const VARYING: [&str; 18] = [
+const VARYING: [&str; 22] = [
     "request_id",
     "correlationId",
     "at",
@@ -27,6 +27,10 @@ const VARYING: [&str; 18] = [
     "repository",
     "daysLeft",
     "author",
+    "endOfLife",
+    "publishedAt",
+    "live",
+    "tip",
 ];
 
 fn scrub(value: &mut Value, is_event: bool) {
@@ -130,6 +134,53 @@ async fn refusals(calls: &mut Transcript<'_>, method: &str, rest: &str, body: &V
     calls.call_as(&[Role::Service], &format!("{method} /admin/models/a%2Fone{rest}"), &[], body.clone()).await;
     calls.call(&format!("{method} /admin/models/absent{rest}"), body.clone()).await;
     calls.call(&format!("{method} /admin/models/git%2Fone{rest}"), body.clone()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions() {
+    const ONE: &str = "/admin/models/a%2Fone";
+    let stack = stack().await;
+    let mut calls = Transcript::new(&stack);
+    refusals(&mut calls, "POST", "/versions", &json!({"version": "1.0.0"})).await;
+    let entries = [
+        json!({"version": "1.0.0", "status": "active", "reason": "the first"}),
+        json!({"version": "2.0.0", "overrides": {"inputCostPerMillionTokens": 500}}),
+        json!({"version": "2.0.0"}),
+        json!({"version": "latest", "colour": "red"}),
+    ];
+    for entry in entries {
+        calls.call(&format!("POST {ONE}/versions"), entry).await;
+    }
+    let reads = [
+        "/versions",
+        "/versions/active",
+        "/versions/compare?a=1.0.0&b=2.0.0",
+        "/versions/compare?a=1.0.0",
+        "/versions/2.0.0/decision",
+        "/versions/3.0.0/decision",
+        "/versions/2.0.0/estimate?input_tokens=1000&output_tokens=100",
+    ];
+    for read in reads {
+        calls.call(&format!("GET {ONE}{read}"), Value::Null).await;
+    }
+    calls.call(&format!("POST {ONE}/versions/2.0.0/activate"), Value::Null).await;
+    let (line, reason) =
+        (format!("POST {ONE}/versions/2.0.0/activate?approve=true"), json!({"reason": "it is tested"}));
+    calls.call_as(&[Role::SuperAdmin], &line, &[], reason).await;
+    let steps = [
+        ("/versions/2.0.0/deprecate", json!({"reason": "slow"})),
+        ("/versions/1.0.0/deprecate", json!({"reason": "slow", "gracePeriodDays": 30})),
+        ("/rollback", json!({"reason": "complaints"})),
+        ("/versions/2.0.0/retire", json!({"reason": "never again"})),
+        ("/versions/2.0.0/activate", json!({"reason": "again"})),
+    ];
+    for (step, body) in steps {
+        calls.call(&format!("POST {ONE}{step}"), body).await;
+    }
+    stack.settle().await;
+    calls.call("GET /admin/status", Value::Null).await;
+    insta::assert_snapshot!(calls.text());
+    stack.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
