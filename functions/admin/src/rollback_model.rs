@@ -3,10 +3,11 @@
 
 use roster_core::command::{self, Command, unknown_key};
 use roster_core::version;
-use roster_http::{Problem, Reply, Request};
+use roster_http::{Problem, Query, Reply, Request};
 use serde_json::Value;
 
 use crate::body::{Body, invalid};
+use crate::mode::{Mode, Wanted};
 use crate::{App, rollouts, write};
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
@@ -30,9 +31,12 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     if !problems.is_empty() {
         return Err(invalid(&problems));
     }
+    let mut query = Query::of(&request);
+    query.flag("approve");
+    let wanted = Wanted::of(&mut query);
+    query.finish()?;
     // A rollout is taken back at once, whosever the model is; a proposal or an override is of the spec.
-    let is_plain = request.query.iter().all(|(name, _)| name != "mode");
-    if is_plain
+    if wanted.mode(&request, &body)? == Mode::Apply
         && let Some(reply) =
             rollouts::take_back(app, &request, &write::model_id(&request)?, number.as_ref(), &body.reason).await?
     {

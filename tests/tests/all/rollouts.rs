@@ -318,6 +318,8 @@ async fn people_take_back_what_was_promoted() {
     rollout.promote().await;
     let path = "POST /admin/models/p%2Fone/rollback";
     assert_eq!(rollout.stack.admin(path, &json!({})).await.status, 422, "a reason is needed");
+    let unknown = rollout.stack.admin(&format!("{path}?colour=red"), &json!({"reason": "a slip"})).await;
+    assert_eq!(unknown.status, 400, "{}", unknown.text);
     let back = rollout.stack.admin(path, &json!({"reason": "customers complain"})).await;
     assert_eq!(back.status, 200, "{}", back.text);
     assert_eq!(back.json()["data"]["rollout"]["state"], "rolled_back");
