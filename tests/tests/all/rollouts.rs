@@ -244,8 +244,8 @@ async fn a_canary_is_promoted_by_measurements_alone() {
             json!([{"version": "1.0.0", "status": "deprecated"}, {"version": "2.0.0", "status": "active"}]);
         value.as_object_mut().unwrap().remove("rollout");
     }));
-    rollout.stack.repository.commit("2.0.0 it is\n\nRoster-Approve: nothing");
-    rollout.stack.sync().await;
+    rollout.stack.repository.commit("2.0.0 it is");
+    assert_eq!(rollout.stack.sync().await["state"], "applied", "what is so already is not decided on");
     assert_eq!(rollout.resolve("any").await.json()["version"], "2.0.0");
     rollout.stack.close().await;
 }
