@@ -6,13 +6,14 @@ use http::StatusCode;
 use jiff::Timestamp;
 use roster_core::record::{Origin, Record};
 use roster_core::rollout::{self, Mover, RolloutStatus};
-use roster_core::{ModelId, Policy, alert};
+use roster_core::{ModelId, Policy, alert, version};
+use roster_edit::Refusal;
 use roster_http::{ETag, Problem, Reply, Request};
 use roster_store::models::RecordWrite;
 use roster_store::{RolloutStep, StoreError};
 use serde_json::json;
 
-use crate::{App, record};
+use crate::{App, record, write};
 
 /// How long it may wait for a sync or for faster writers.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -32,10 +33,13 @@ pub(crate) async fn take_back(
     while started.elapsed() < PATIENCE {
         let record = app.store.records([id]).await?.remove(id).filter(|record| !record.tombstone);
         let Some(record) = record else { return Ok(None) };
-        let status = record.status.rollout.clone();
-        let Some(status) = status.filter(|status| number.is_none_or(|number| *number == status.stable)) else {
-            return Ok(None);
+        // Where another version is active since, the one that it was rolled back to is not what one is at.
+        let leads_back = |status: &RolloutStatus| {
+            let active = version::active(&record.spec.versions);
+            active.is_some_and(|active| active.version == status.stable)
+                && number.is_none_or(|number| *number == status.stable)
         };
+        let Some(status) = record.status.rollout.clone().filter(leads_back) else { return Ok(None) };
         let policy = app.policies.current(&app.store).await?;
         let tags = record::etags(&record, &policy, &request.caller, request.now);
         if !ETag::any_matches(&tags, request) {
@@ -44,7 +48,10 @@ pub(crate) async fn take_back(
             return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", title, detail));
         }
         let now = request.now.checked_add(started.elapsed()).unwrap_or(request.now);
-        let Some(back) = status.rolled_back(reason, now) else {
+        let back = status
+            .rolled_back(&record.spec, reason, now)
+            .map_err(|error| write::problem(Refusal::Versions(error.into())))?;
+        let Some(back) = back else {
             return Ok(Some(reply(&record, &status, None, &policy, now)));
         };
         match write(app, request, &record, &back, &policy, now).await {

@@ -63,7 +63,7 @@ async fn step(
     let policy = &snapshot.policy;
     let Some(spec) = snapshot.spec(view) else { return Ok(None) };
     let Some(attempt) = Attempt::of(&spec, policy) else { return Ok(None) };
-    let published = snapshot.rollout(&view.id).filter(|status| status.attempt == attempt.id);
+    let published = snapshot.rollout(&view.id).filter(|status| status.is_of(&spec));
     let Some(next) = decided(app, view, &spec, &attempt, published, policy, now).await? else { return Ok(None) };
 
     let newest = match head.take() {
@@ -78,7 +78,7 @@ async fn step(
     if Attempt::id_of(&record.spec) != Some(attempt.id.clone()) {
         return Err(moved());
     }
-    let is_known = record.status.rollout.as_ref().filter(|status| status.attempt == attempt.id) == published;
+    let is_known = record.status.rollout.as_ref().filter(|status| status.is_of(&record.spec)) == published;
     *head = Some(match is_known {
         true => publish(app, &newest, &record, &next, policy, now).await?,
         false => republish(app, &newest, &record, policy, now).await?,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical;
 use crate::model::{Model, ModelId};
-use crate::rollout::{Attempt, RolloutStatus};
+use crate::rollout::RolloutStatus;
 use crate::tree::{self, Edited, Edits, Entries, Missing, Node, NodeId, Nodes, Root, Shape};
 
 /// The trees of one revision.
@@ -272,7 +272,7 @@ pub fn edit(nodes: &Nodes, roots: &Roots, changes: &BTreeMap<ModelId, Change<'_>
     let (mut unmoved, mut returning) = (BTreeSet::new(), BTreeSet::new());
     for (id, change) in changes {
         if let Some(status) = catalogue.rollout(id.as_str())?
-            && !matches!(change, Change::Present { model, .. } if Attempt::id_of(model) == Some(status.attempt))
+            && !matches!(change, Change::Present { model, .. } if status.is_of(model))
         {
             rollouts.insert(id.as_str().into(), None);
         }
@@ -403,6 +403,7 @@ fn index_entries(model: &Model, path: Option<Arc<str>>) -> Result<Entries, serde
 mod tests {
     use super::*;
     use crate::model::tests::model;
+    use crate::rollout::Attempt;
 
     #[test]
     fn the_digest_made_step_by_step_is_the_digest_made_at_once() {

@@ -5,12 +5,15 @@
 
 mod versions;
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::document::{Document, Problem};
 use crate::model::Model;
 use crate::policy::Policy;
+use crate::rollout::{self, RolloutStatus};
 use crate::validate::{self, SourcedModel};
 
 pub use versions::VersionError;
@@ -86,9 +89,16 @@ const OWN_COMMANDS: [(&str, &str); 3] = [
 ];
 
 impl Command {
+    /// The model that it is done to. What is said of versions is said of those that are there, a version that took over
+    /// by its rollout among them; anything else leaves them as they are written.
+    #[must_use]
+    pub fn base<'m>(&self, model: &'m Model, rollout: Option<&RolloutStatus>) -> Cow<'m, Model> {
+        if self.is_of_version() { rollout::settled(model, rollout) } else { Cow::Borrowed(model) }
+    }
+
     /// The document that a model shall be, checked by every rule that looks at one model alone.
     ///
-    /// `model` is the model as it is, or for a duplicate the one that is copied; a new model has none.
+    /// `model` is the model as it is ([`Command::base`]), or for a duplicate the one that is copied; a new model has none.
     ///
     /// # Errors
     /// [`Unfit`] when there is no such document, or it has mistakes.

@@ -9,8 +9,9 @@ use crate::evaluate::{self, Report, Verdict};
 use crate::guard::Hold;
 use crate::measure::Measured;
 use crate::model::Model;
-use crate::plan::{Operation, Plan, Step};
+use crate::plan::{Plan, Step};
 use crate::policy::Policy;
+use crate::rollout::{RolloutState, RolloutStatus};
 use crate::version::{self, VersionStatus};
 
 /// What was measured within this time before a decision speaks for a version.
@@ -109,35 +110,32 @@ pub fn decide(
 
 /// The activations of a plan that are decided on: of versions that would take the place of another.
 ///
-/// Going back to a version that is deprecated is not: it has measured up before, and a rollback must not wait for
-/// results that nobody sends it.
+/// Going back is not, to a lower version than the active one or to one that is deprecated: it has had the traffic, and a
+/// rollback must not wait for results that nobody sends it. Neither is a version that has taken over already, which a
+/// commit writes down. What was rolled back is, whichever way it comes.
 pub fn activations(plan: &Plan) -> impl Iterator<Item = (&Step, &semver::Version)> {
-    plan.steps.iter().flat_map(|step| {
-        let before = step.before.as_ref().filter(|_| !step.was_tombstone).map_or(&[][..], |before| &before.versions);
-        let is_decided = |number: &&semver::Version| {
-            let was = version::find(before, number).map(|version| version.status);
-            version::active(before).is_some() && was != Some(VersionStatus::Deprecated)
-        };
-        let activated = step.operations.iter().filter_map(|operation| match operation {
-            Operation::Activate(number) => Some(number),
-            _ => None,
-        });
-        activated.filter(is_decided).map(move |number| (step, number))
-    })
+    plan.steps.iter().filter_map(|step| Some((step, decided(step)?)))
+}
+
+/// The version of a step that is decided on.
+fn decided(step: &Step) -> Option<&semver::Version> {
+    let (before, after) = step.settled_versions();
+    let (old, new) = (&version::active(&before)?.version, &version::active(&after)?.version);
+    let was = version::find(&before, new).map(|version| version.status);
+    let is_back = new < old || was == Some(VersionStatus::Deprecated);
+    let is_blocked = |status: &RolloutStatus| {
+        status.state == RolloutState::RolledBack && status.version == *new && status.is_of(&until_applied(step))
+    };
+    let is_decided = old != new && (!is_back || step.rollout.as_ref().is_some_and(is_blocked));
+    version::find(&step.after.versions, new).filter(|_| is_decided).map(|version| &version.version)
 }
 
 /// Why the guard holds an activation.
 #[must_use]
 pub fn holds(step: &Step, number: &semver::Version, measured: &Measured, policy: &Policy, now: Timestamp) -> Vec<Hold> {
-    // What the commit says of its versions, where they are until it is applied.
-    let before = step.before.as_ref().map_or(&[][..], |before| &before.versions);
-    let mut model = step.after.clone();
-    for version in &mut model.versions {
-        let was = version::find(before, &version.version);
-        version.status = was.map_or(VersionStatus::Inactive, |was| was.status);
-    }
+    let model = until_applied(step);
     let report = report(&model, number, measured, policy);
-    let versions = effective::versions(&model, None, policy, now);
+    let versions = effective::versions(&model, step.rollout.as_ref(), policy, now);
     let Decision { refusals, instead, .. } = decide(&versions, number, &report, measured, policy, now);
     let instead = instead.map(|instead| format!("; {instead} can be used instead")).unwrap_or_default();
     let hold = |refusal: Refusal| Hold {
@@ -145,6 +143,20 @@ pub fn holds(step: &Step, number: &semver::Version, measured: &Measured, policy:
         message: format!("{}: {}{instead}", step.id, refusal.message),
     };
     refusals.into_iter().map(hold).collect()
+}
+
+/// What a step says of its versions, where they are until it is applied. A rollout that ends with the step is theirs
+/// until then.
+fn until_applied(step: &Step) -> Model {
+    let before = step.before.as_ref();
+    let versions = before.map_or(&[][..], |before| &before.versions);
+    let mut model = step.after.clone();
+    for version in &mut model.versions {
+        let was = version::find(versions, &version.version);
+        version.status = was.map_or(VersionStatus::Inactive, |was| was.status);
+    }
+    model.rollout = model.rollout.or_else(|| before.and_then(|before| before.rollout.clone()));
+    model
 }
 
 /// Why a version takes no traffic, as the rest of a sentence about it.
@@ -164,7 +176,11 @@ mod tests {
     use super::*;
     use crate::measure::Sketch;
     use crate::model::tests::model;
+    use crate::plan::{Asker, Desired, step};
     use crate::quote::Dollars;
+    use crate::record::Record;
+    use crate::rollout::tests::promoted;
+    use crate::status::tests::stepped;
     use crate::version::tests::versions;
 
     fn now() -> Timestamp {
@@ -255,27 +271,56 @@ mod tests {
         assert!(told.refusals[0].message.ends_with("until its entry or its rollout changes: too slow"), "{told:?}");
     }
 
+    fn plan(live: &Record, to: Model) -> Plan {
+        let step = step(&live.spec.id, Some(live), &Desired::Present(Box::new(to)), Asker::Api);
+        Plan { steps: step.into_iter().collect() }
+    }
+
+    /// What holds a plan when nothing was measured.
+    fn held(plan: &Plan) -> String {
+        let held = activations(plan)
+            .flat_map(|(step, number)| holds(step, number, &Measured::default(), &Policy::default(), now()))
+            .map(|hold| format!("{} {}", hold.rule, hold.message));
+        held.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn what_took_over_is_not_decided_again_and_what_was_rolled_back_is() {
+        let mut live = stepped(None, with("1.0.0 active, 2.0.0 canary, 3.0.0 inactive"));
+        let steps = r#"{"version":"2.0.0","steps":[{"weightPercent":5,"holdHours":1}]}"#;
+        live.spec.rollout = serde_json::from_str(steps).unwrap();
+        let promoted = self::promoted(&live.spec, now(), None);
+        let back = promoted.rolled_back(&live.spec, "too slow", now()).unwrap();
+        let written = || with("1.0.0 inactive, 2.0.0 active, 3.0.0 inactive");
+        assert!(held(&plan(&live, written())).contains("0 of the 50 results needed"), "it has not taken over");
+        live.status.rollout = Some(promoted);
+        assert_eq!(held(&plan(&live, written())), "", "a commit writes down what is so");
+        let third = held(&plan(&live, with("1.0.0 inactive, 2.0.0 deprecated, 3.0.0 active")));
+        assert!(third.contains("3.0.0 cannot take the place of 2.0.0 yet"), "{third}");
+        assert_eq!(held(&plan(&live, with("1.0.0 active, 2.0.0 inactive, 3.0.0 inactive"))), "", "a way back");
+        live.status.rollout = back;
+        let blocked = held(&plan(&live, written()));
+        assert!(blocked.contains("2.0.0 is blocked until its entry or its rollout changes: too slow"), "{blocked}");
+        let mut mended = written();
+        mended.versions[1].release_date = Some(now());
+        assert!(!held(&plan(&live, mended)).contains("blocked"), "its entry changed");
+        // A version with a lower number than the active one can be one that was rolled back, too.
+        let mut lower = stepped(None, with("1.0.0 canary, 2.0.0 active"));
+        let begun = self::promoted(&lower.spec, now(), None);
+        lower.status.rollout = begun.rolled_back(&lower.spec, "too slow", now()).unwrap();
+        assert!(held(&plan(&lower, with("1.0.0 active, 2.0.0 inactive"))).contains("blocked"));
+    }
+
     #[test]
     fn only_what_takes_anothers_place_is_decided() {
-        use crate::plan::{Asker, Desired, step};
-        use crate::status::tests::stepped;
-        let plan = |from: &str, to: &str| {
-            let live = stepped(None, with(from));
-            let step = step(&live.spec.id, Some(&live), &Desired::Present(Box::new(with(to))), Asker::Api);
-            Plan { steps: step.into_iter().collect() }
-        };
-        let held = |from: &str, to: &str| {
-            let plan = plan(from, to);
-            let held = activations(&plan)
-                .flat_map(|(step, number)| holds(step, number, &Measured::default(), &Policy::default(), now()))
-                .map(|hold| format!("{} {}", hold.rule, hold.message));
-            held.collect::<Vec<_>>().join("\n")
-        };
+        let plan = |from: &str, to: &str| plan(&stepped(None, with(from)), with(to));
+        let held = |from: &str, to: &str| held(&plan(from, to));
         let few = "version_decision m: version 2.0.0 cannot take the place of 1.0.0 yet: 0 of the 50 results needed; \
                    1.0.0 can be used instead";
         assert_eq!(held("1.0.0 active, 2.0.0 canary", "1.0.0 deprecated, 2.0.0 active"), few);
         assert_eq!(held("1.0.0 active", "1.0.0 deprecated, 2.0.0 active"), few, "registered and activated at once");
         assert_eq!(held("1.0.0 deprecated, 2.0.0 active", "1.0.0 active, 2.0.0 inactive"), "", "a rollback");
+        assert_eq!(held("1.0.0 inactive, 2.0.0 active", "1.0.0 active, 2.0.0 inactive"), "", "one that was laid aside");
         assert_eq!(held("2.0.0 testing", "2.0.0 active"), "", "the first one");
         assert_eq!(held("1.0.0 active, 2.0.0 testing", "1.0.0 active, 2.0.0 canary"), "");
     }

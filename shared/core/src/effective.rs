@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::model::Model;
 use crate::policy::Policy;
-use crate::rollout::{Attempt, RolloutState, RolloutStatus};
+use crate::rollout::{self, Attempt, RolloutState, RolloutStatus};
 use crate::version::{Version, VersionStatus};
 
 /// A version as it is at a time.
@@ -35,7 +35,7 @@ impl EffectiveVersion {
             version: version.version.clone(),
             status: version.status,
             weight_percent: 0,
-            end_of_life: deprecation.and_then(|deprecation| deprecation.end_of_life),
+            end_of_life: version.end_of_life(),
             replacement: deprecation.and_then(|deprecation| deprecation.replacement_version.clone()),
             blocked: None,
             retires_at: None,
@@ -43,7 +43,7 @@ impl EffectiveVersion {
     }
 }
 
-/// A model's versions at `now`, in the order of the spec. What is known of another attempt says nothing of this one.
+/// A model's versions at `now`, in the order of the spec. A status that is of something else says nothing here.
 #[must_use]
 pub fn versions(
     model: &Model,
@@ -51,31 +51,24 @@ pub fn versions(
     policy: &Policy,
     now: Timestamp,
 ) -> Vec<EffectiveVersion> {
-    let mut versions: Vec<EffectiveVersion> = model.versions.iter().map(EffectiveVersion::of).collect();
-    let attempt = Attempt::of(model, policy);
-    let status = rollout.filter(|status| attempt.as_ref().is_some_and(|attempt| attempt.id == status.attempt));
+    let settled = rollout::settled(model, rollout);
+    let mut versions: Vec<EffectiveVersion> = settled.versions.iter().map(EffectiveVersion::of).collect();
     let mut canary_weight = 0;
-    if let (Some(attempt), Some(status)) = (&attempt, status) {
-        for version in &mut versions {
-            let (is_canary, is_stable) = (version.version == status.version, version.version == status.stable);
-            match status.state {
-                RolloutState::Running | RolloutState::Paused if is_canary => {
-                    canary_weight = attempt.weight_percent(status.step);
-                    version.weight_percent = canary_weight;
-                }
-                RolloutState::Promoted if is_canary => version.status = VersionStatus::Active,
-                RolloutState::Promoted if is_stable && status.stable_end_of_life.is_some() => {
-                    version.status = VersionStatus::Deprecated;
-                    version.end_of_life = version.end_of_life.or(status.stable_end_of_life);
-                    version.replacement.get_or_insert_with(|| status.version.clone());
-                }
-                RolloutState::Promoted if is_stable => version.status = VersionStatus::Inactive,
-                RolloutState::RolledBack if is_canary => {
-                    version.status = VersionStatus::Inactive;
-                    version.blocked = Some(status.reason.as_str().into());
-                }
-                _ => {}
+    if let Some(status) = rollout.filter(|status| status.is_of(model))
+        && let Some(canary) = versions.iter_mut().find(|version| version.version == status.version)
+    {
+        match status.state {
+            RolloutState::Running | RolloutState::Paused => {
+                let weight = |attempt: Attempt| attempt.weight_percent(status.step);
+                canary_weight = Attempt::of(model, policy).map_or(0, weight);
+                canary.weight_percent = canary_weight;
             }
+            RolloutState::RolledBack => {
+                canary.status = VersionStatus::Inactive;
+                canary.blocked = Some(status.reason.as_str().into());
+            }
+            // That is settled.
+            RolloutState::Promoted => {}
         }
     }
     for version in &mut versions {

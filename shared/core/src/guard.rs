@@ -73,7 +73,8 @@ pub fn holds(plan: &Plan, live: Live, policy: &Policy, now: Timestamp) -> Vec<Ho
         for message in price_moves(step, before, guard.max_price_factor, now) {
             hold("price_factor", message);
         }
-        for message in version::illegal_moves(&before.versions, &step.after.versions) {
+        let (versions, versions_after) = step.settled_versions();
+        for message in version::illegal_moves(&versions, &versions_after) {
             hold("version_move", format!("{}, {message}", step.id));
         }
         if guard.hold_on_tier_loss {
@@ -138,6 +139,7 @@ mod tests {
             operations,
             changes: Vec::new(),
             tombstone: after.is_none(),
+            rollout: None,
             was_tombstone: false,
             after: after.unwrap_or(any),
             before,

@@ -8,6 +8,7 @@ use crate::canonical;
 use crate::diff::{self, FieldChange};
 use crate::model::{Model, ModelId};
 use crate::record::{Origin, Record};
+use crate::rollout::{self, RolloutStatus};
 use crate::version::{Version, VersionStatus};
 
 /// One step in a model's life.
@@ -125,6 +126,9 @@ pub struct Step {
     /// The spec now; absent for a new model.
     #[serde(skip)]
     pub before: Option<Model>,
+    /// How far the version is now that comes.
+    #[serde(skip)]
+    pub rollout: Option<RolloutStatus>,
     /// Whether the model's file was gone before.
     #[serde(skip)]
     pub was_tombstone: bool,
@@ -133,6 +137,17 @@ pub struct Step {
     pub after: Model,
     /// Whether the model's file is gone afterwards.
     pub tombstone: bool,
+}
+
+impl Step {
+    /// Its versions now and afterwards, a version that took over by its rollout among them; none now of a new model, and
+    /// of one whose file was gone.
+    #[must_use]
+    pub fn settled_versions(&self) -> (Vec<Version>, Vec<Version>) {
+        let settled = |model: &Model| rollout::settled(model, self.rollout.as_ref()).versions.clone();
+        let before = self.before.as_ref().filter(|_| !self.was_tombstone);
+        (before.map(settled).unwrap_or_default(), settled(&self.after))
+    }
 }
 
 /// What a commit does to the catalogue: one step a model, by id.
@@ -211,6 +226,7 @@ pub fn step(id: &ModelId, current: Option<&Record>, desired: &Desired, asker: As
         operations,
         changes: diff::fields(&json(before), &json(Some(&after))),
         before: before.cloned(),
+        rollout: current.and_then(|record| record.status.rollout.clone()),
         was_tombstone,
         after,
         tombstone,

@@ -3,7 +3,10 @@
 //! The spec says which version is to come and how ([`crate::version::Rollout`]); nothing here changes it. What became
 //! of it is a [`RolloutStatus`] beside the spec, in neither the digest nor the drift, and holds for one [`Attempt`]:
 //! this version by this commit. So a poll does not bring back what was rolled back, and a commit that says the version
-//! or its rollout anew does.
+//! or its rollout anew does. What has taken over has done so for as long as the spec still asks for it: whoever decides
+//! on versions starts from the [`settled`] model.
+
+use std::borrow::Cow;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -16,7 +19,7 @@ use crate::model::{Model, ModelId};
 use crate::plan::Operation;
 use crate::policy::{EvaluationPolicy, Policy};
 use crate::record::{ChangeNote, Record};
-use crate::version::{Rollout, RolloutStep, Version, VersionStatus};
+use crate::version::{self, Ended, Rollout, RolloutStep, Version, VersionStatus};
 
 /// The parts that keys are dealt to: a weight is exact to a hundredth of a percent.
 const PARTS: u64 = 10_000;
@@ -131,9 +134,11 @@ impl Attempt {
     #[must_use]
     pub fn id_of(model: &Model) -> Option<String> {
         let (canary, stable) = sides(model)?;
-        let parts = serde_json::json!({
-            "version": canary, "rollout": rollout_of(model, canary), "stable": stable.version,
-        });
+        Self::id_beside(model, canary, &stable.version)
+    }
+
+    fn id_beside(model: &Model, canary: &Version, stable: &semver::Version) -> Option<String> {
+        let parts = serde_json::json!({ "version": canary, "rollout": rollout_of(model, canary), "stable": stable });
         let mut id = canonical::sha256_hex(canonical::to_string(&parts).ok()?.as_bytes());
         id.truncate(ID_CHARS);
         Some(id)
@@ -145,10 +150,11 @@ impl Attempt {
         self.steps.get(step).map_or(0, |step| step.weight_percent.min(100))
     }
 
-    /// The status once what was seen is taken into account; `None` where it stays as it is.
+    /// The status once what was seen is taken into account; `None` where it stays as it is. What became of the model so
+    /// far ([`RolloutStatus::is_of`]) is `status`.
     #[must_use]
     pub fn next(&self, status: Option<&RolloutStatus>, seen: Seen<'_>, now: Timestamp) -> Option<RolloutStatus> {
-        let Some(status) = status.filter(|status| status.attempt == self.id) else { return Some(self.begun(now)) };
+        let Some(status) = status else { return Some(self.begun(now)) };
         if !status.is_open() {
             return None;
         }
@@ -230,16 +236,46 @@ impl RolloutStatus {
         self.counts_from().max(self.since)
     }
 
+    /// Whether it says something of what a model's spec asks for.
+    ///
+    /// Open ones are of their attempt alone. What has taken over stays so while the spec has it as the canary beside
+    /// the version that it took over from, whatever else it says of it. And what was rolled back is blocked until its
+    /// entry or its rollout changes, whichever version is active meanwhile.
+    #[must_use]
+    pub fn is_of(&self, model: &Model) -> bool {
+        let Some((canary, stable)) = sides(model).filter(|(canary, _)| canary.version == self.version) else {
+            return false;
+        };
+        let is_attempt = |stable| Attempt::id_beside(model, canary, stable).as_ref() == Some(&self.attempt);
+        match self.state {
+            RolloutState::Promoted => stable.version == self.stable,
+            RolloutState::RolledBack => is_attempt(&self.stable),
+            RolloutState::Running | RolloutState::Paused => is_attempt(&stable.version),
+        }
+    }
+
     /// Whether the attempt is under way.
     #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self.state, RolloutState::Running | RolloutState::Paused)
     }
 
-    /// The status after somebody rolled it back; `None` where it was rolled back before.
-    #[must_use]
-    pub fn rolled_back(&self, reason: &str, now: Timestamp) -> Option<Self> {
-        (self.state != RolloutState::RolledBack).then(|| self.moved(RolloutState::RolledBack, reason.to_owned(), now))
+    /// The status after somebody rolled it back; `None` where it was rolled back before. It blocks the version as the
+    /// model's spec has it now, which may say something else of it than when it took over.
+    ///
+    /// # Errors
+    /// [`Ended`] when it took over from a version that has reached its end of life since.
+    pub fn rolled_back(&self, model: &Model, reason: &str, now: Timestamp) -> Result<Option<Self>, Ended> {
+        if self.state == RolloutState::RolledBack {
+            return Ok(None);
+        }
+        let settled = settled(model, Some(self));
+        let stable = version::find(&settled.versions, &self.stable).filter(|_| self.state == RolloutState::Promoted);
+        if let Some(end) = stable.and_then(Version::end_of_life).filter(|&end| end <= now) {
+            return Err(Ended { version: self.stable.clone(), end });
+        }
+        let attempt = Attempt::id_of(model).unwrap_or_else(|| self.attempt.clone());
+        Ok(Some(Self { attempt, ..self.moved(RolloutState::RolledBack, reason.to_owned(), now) }))
     }
 
     /// The operations by which a model's history tells the step to this status from the one before.
@@ -308,6 +344,28 @@ pub fn after(record: &Record, status: RolloutStatus, by: Mover<'_>, revision: u6
     after
 }
 
+/// A model's spec with a promotion written into it: the version that took over is active, and the one before it is
+/// deprecated or inactive, as policy had it then. It is the spec itself where nothing has taken over.
+#[must_use]
+pub fn settled<'m>(model: &'m Model, status: Option<&RolloutStatus>) -> Cow<'m, Model> {
+    let is_promoted = |status: &&RolloutStatus| status.state == RolloutState::Promoted && status.is_of(model);
+    let Some(status) = status.filter(is_promoted) else { return Cow::Borrowed(model) };
+    let mut settled = model.clone();
+    settled.rollout.take_if(|rollout| rollout.version == status.version);
+    for version in &mut settled.versions {
+        if version.version == status.version {
+            version.status = VersionStatus::Active;
+        } else if version.version == status.stable {
+            version.status = VersionStatus::Inactive;
+            if let Some(end) = status.stable_end_of_life {
+                version.status = VersionStatus::Deprecated;
+                version.deprecation.get_or_insert_default().replaced_by(&status.version, end);
+            }
+        }
+    }
+    Cow::Owned(settled)
+}
+
 /// The version that a key gets. The same key gets the same version while weights stay, and one that has the canary
 /// keeps it while the canary's weight grows.
 #[must_use]
@@ -347,4 +405,4 @@ fn rollout_of<'m>(model: &'m Model, version: &Version) -> Option<&'m Rollout> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

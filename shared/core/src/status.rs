@@ -16,7 +16,7 @@ use crate::model::Model;
 use crate::plan::Operation;
 use crate::policy::Policy;
 use crate::record::{Archival, ChangeNote, HistoryEntry, Record};
-use crate::rollout::{Attempt, RolloutStatus};
+use crate::rollout::RolloutStatus;
 
 /// Who is named for what time does, and which way it comes.
 const CLOCK: &str = "clock";
@@ -52,8 +52,7 @@ impl Status {
     #[must_use]
     pub fn kept(&self, spec: &Model) -> Self {
         let is_scheduled = |at: &Timestamp| spec.meta.price_schedule.iter().any(|scheduled| scheduled.from == *at);
-        let attempt = Attempt::id_of(spec);
-        let rollout = self.rollout.clone().filter(|status| attempt.as_ref() == Some(&status.attempt));
+        let rollout = self.rollout.clone().filter(|status| status.is_of(spec));
         // Which versions retire when is no matter of policy; only whether they do by themselves is.
         let ends = |version: &semver::Version, at: Timestamp| {
             let versions = effective::versions(spec, rollout.as_ref(), &Policy::default(), at);

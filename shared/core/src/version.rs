@@ -116,6 +116,16 @@ impl fmt::Display for IllegalMove {
     }
 }
 
+/// A version that stopped answering, which nothing brings back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("version {version} reached its end of life on {end}: it can only be retired")]
+pub struct Ended {
+    /// The version.
+    pub version: semver::Version,
+    /// When it stopped.
+    pub end: Timestamp,
+}
+
 /// Everything illegal about the way from some versions to others; a version that is new may begin anywhere.
 #[must_use]
 pub fn illegal_moves(before: &[Version], after: &[Version]) -> Vec<String> {
@@ -248,6 +258,23 @@ pub struct Deprecation {
     /// When it stops answering.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_of_life: Option<Timestamp>,
+}
+
+impl Version {
+    /// When it stops answering, by what is written.
+    #[must_use]
+    pub fn end_of_life(&self) -> Option<Timestamp> {
+        self.deprecation.as_ref().and_then(|deprecation| deprecation.end_of_life)
+    }
+}
+
+impl Deprecation {
+    /// Says that another version takes the place of this one, which ends then where nothing else is said.
+    pub(crate) fn replaced_by(&mut self, other: &semver::Version, end: Timestamp) {
+        self.reason.get_or_insert_with(|| format!("version {other} takes its place"));
+        self.replacement_version.get_or_insert_with(|| other.clone());
+        self.end_of_life.get_or_insert(end);
+    }
 }
 
 /// How a canary's share of the traffic grows.

@@ -315,8 +315,11 @@ impl Editor {
             return Err(Refusal::Changed);
         }
         let asker = edit.asker(existing)?;
-        let base = existing.map(|record| if asker == Asker::Override { &record.spec } else { record.described() });
-        let mut desired = edit.command.desired(base, policy, now)?;
+        let base = existing.map(|record| {
+            let said = if asker == Asker::Override { &record.spec } else { record.described() };
+            edit.command.base(said, record.status.rollout.as_ref())
+        });
+        let mut desired = edit.command.desired(base.as_deref(), policy, now)?;
         match (asker, existing.map(|record| (record, &record.origin))) {
             (Asker::Git, Some((record, _))) if record.overridden.is_none() => {
                 return Ok(Judged { before, step: None, holds: Vec::new(), next: None });
@@ -375,7 +378,8 @@ impl Editor {
         if existing.is_some_and(|record| !(edit.precondition)(record, &policy)) {
             return Err(Refusal::Changed);
         }
-        let desired = edit.command.desired(existing.map(Record::described), &policy, edit.now)?;
+        let base = existing.map(|record| edit.command.base(record.described(), record.status.rollout.as_ref()));
+        let desired = edit.command.desired(base.as_deref(), &policy, edit.now)?;
         let live = match (&edit.target, new_id.as_ref().and_then(record_of)) {
             (Target::Existing(_), _) => existing,
             (_, Some(record)) => return Err(taken(record)),

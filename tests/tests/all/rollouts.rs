@@ -244,8 +244,8 @@ async fn a_canary_is_promoted_by_measurements_alone() {
             json!([{"version": "1.0.0", "status": "deprecated"}, {"version": "2.0.0", "status": "active"}]);
         value.as_object_mut().unwrap().remove("rollout");
     }));
-    rollout.stack.repository.commit("2.0.0 it is\n\nRoster-Approve: nothing");
-    rollout.stack.sync().await;
+    rollout.stack.repository.commit("2.0.0 it is");
+    assert_eq!(rollout.stack.sync().await["state"], "applied", "what is so already is not decided on");
     assert_eq!(rollout.resolve("any").await.json()["version"], "2.0.0");
     rollout.stack.close().await;
 }
@@ -316,6 +316,9 @@ async fn a_breach_pins_the_stable_version_until_a_new_commit() {
 async fn people_take_back_what_was_promoted() {
     let rollout = Rollout::new().await;
     rollout.promote().await;
+    let versions = "POST /admin/models/p%2Fone/versions";
+    let retire = rollout.stack.admin(&format!("{versions}/2.0.0/retire"), &json!({"reason": "why not"})).await;
+    assert!(retire.status == 409 && retire.text.contains("2.0.0 is the active one"), "{}", retire.text);
     let path = "POST /admin/models/p%2Fone/rollback";
     assert_eq!(rollout.stack.admin(path, &json!({})).await.status, 422, "a reason is needed");
     let unknown = rollout.stack.admin(&format!("{path}?colour=red"), &json!({"reason": "a slip"})).await;
@@ -334,6 +337,24 @@ async fn people_take_back_what_was_promoted() {
     let again = rollout.stack.admin(path, &json!({"reason": "again"})).await;
     assert_eq!((again.status, &again.json()["data"]["operations"]), (200, &json!([])), "{}", again.text);
     assert_eq!(rollout.record().await.seq, record.seq);
+    let activate = format!("{versions}/2.0.0/activate?mode=propose");
+    let proposed = rollout.stack.admin(&activate, &json!({"reason": "once more"})).await;
+    assert!(proposed.json()["data"]["holds"].to_string().contains("2.0.0 is blocked until"), "{}", proposed.text);
+    rollout.stack.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_taken_back_to_a_version_that_ended() {
+    let rollout = Rollout::new().await;
+    let policy = json!({"versions": {"defaultGracePeriodDays": 0}});
+    rollout.stack.repository.write("catalog/policy.json", policy.to_string());
+    rollout.stack.repository.commit("old versions end at once");
+    assert_eq!(rollout.stack.sync().await["state"], "applied");
+    rollout.promote().await;
+    let back =
+        rollout.stack.admin("POST /admin/models/p%2Fone/rollback", &json!({"reason": "customers complain"})).await;
+    assert!(back.status == 409 && back.text.contains("version 1.0.0 reached its end of life on"), "{}", back.text);
+    assert_eq!(rollout.shares().await, BTreeMap::from([("2.0.0".to_owned(), 200)]));
     rollout.stack.close().await;
 }
 

@@ -9,7 +9,7 @@ use crate::command::{Unfit, problem, unknown_key};
 use crate::document::Problem;
 use crate::model::Model;
 use crate::policy::Policy;
-use crate::version::{self, IllegalMove, Move, Version, VersionStatus};
+use crate::version::{self, Ended, IllegalMove, Move, Version, VersionStatus};
 
 /// The keys of a version that is registered.
 const VERSION_KEYS: [&str; 5] = ["version", "status", "releaseDate", "overrides", "deprecation"];
@@ -43,13 +43,8 @@ pub enum VersionError {
     #[error("version {0} is deprecated: POST …/rollback leads back to it")]
     OnlyBack(semver::Version),
     /// The version stopped answering.
-    #[error("version {version} reached its end of life on {end}: it can only be retired")]
-    Ended {
-        /// The version.
-        version: semver::Version,
-        /// When it stopped.
-        end: Timestamp,
-    },
+    #[error(transparent)]
+    Ended(#[from] Ended),
     /// There is nothing to go back from.
     #[error("no version of the model is active: activate one")]
     NoneActive,
@@ -118,6 +113,7 @@ pub(super) fn activate(
             deprecation.end_of_life = days_after(now, policy.versions.default_grace_period_days);
         }
     }
+    lay_canary_aside(model, number)?;
     go(model, number, VersionStatus::Active)
 }
 
@@ -173,10 +169,11 @@ pub(super) fn roll_back(
     if number == active {
         return Ok(());
     }
-    if let Some(end) = end_of(found(model, &number)?).filter(|&end| end <= now) {
-        return Err(VersionError::Ended { version: number, end });
+    if let Some(end) = found(model, &number)?.end_of_life().filter(|&end| end <= now) {
+        return Err(Ended { version: number, end }.into());
     }
     leave(model, VersionStatus::Inactive)?;
+    lay_canary_aside(model, &number)?;
     go(model, &number, VersionStatus::Active)?;
     found(model, &number)?.deprecation = None;
     Ok(())
@@ -189,15 +186,11 @@ fn last_stable<'v>(versions: &'v [Version], active: &semver::Version, now: Times
         let is_usable = move |version: &&Version| {
             let is_left =
                 status == VersionStatus::Deprecated || version.version < *active && version.version.pre.is_empty();
-            version.status == status && is_left && end_of(version).is_none_or(|end| end > now)
+            version.status == status && is_left && version.end_of_life().is_none_or(|end| end > now)
         };
         versions.iter().filter(is_usable).max_by_key(|version| &version.version)
     };
     newest(VersionStatus::Deprecated).or_else(|| newest(VersionStatus::Inactive))
-}
-
-fn end_of(version: &Version) -> Option<Timestamp> {
-    version.deprecation.as_ref().and_then(|deprecation| deprecation.end_of_life)
 }
 
 fn found<'m>(model: &'m mut Model, number: &semver::Version) -> Result<&'m mut Version, VersionError> {
@@ -210,6 +203,13 @@ fn leave(model: &mut Model, to: VersionStatus) -> Result<Option<&mut Version>, V
     let Some(old) = version::active(&model.versions).map(|active| active.version.clone()) else { return Ok(None) };
     go(model, &old, to)?;
     found(model, &old).map(Some)
+}
+
+/// Takes the canary out of the way of another version, beside which it would begin anew and take over again.
+fn lay_canary_aside(model: &mut Model, number: &semver::Version) -> Result<(), VersionError> {
+    let is_other = |version: &&Version| version.status == VersionStatus::Canary && version.version != *number;
+    let canary = model.versions.iter().find(is_other).map(|canary| canary.version.clone());
+    canary.map_or(Ok(()), |canary| go(model, &canary, VersionStatus::Inactive))
 }
 
 /// Moves a version. Its rollout is over with the canary.
@@ -279,6 +279,7 @@ mod tests {
     use super::*;
     use crate::command::Command;
     use crate::model::tests::model;
+    use crate::rollout::tests::promoted;
     use crate::version::tests::versions;
     use proptest::prelude::*;
 
@@ -392,6 +393,59 @@ mod tests {
         assert_eq!(refused(&Command::RollbackVersion(None), &over), none);
         let ended = "version 1.0.0 reached its end of life on 2026-11-26T12:00:00Z: it can only be retired";
         assert_eq!(refused(&Command::RollbackVersion(Some(number("1.0.0"))), &over), ended);
+    }
+
+    #[test]
+    fn commands_start_from_what_took_over() {
+        let live = with("0.9.0 inactive, 1.0.0 active, 2.0.0 canary, 3.0.0 inactive");
+        let status = promoted(&live, now(), Some(90));
+        let after = |command: Command| {
+            let base = command.base(&live, Some(&status)).into_owned();
+            assert_eq!(illegal_after(&base, &command), Vec::<String>::new());
+            statuses(&done(&command, &base).unwrap())
+        };
+        let refused = |command: Command| refused(&command, &command.base(&live, Some(&status)));
+        let in_use =
+            "version 2.0.0 is the active one, and nothing would take its place: activate another, or roll back";
+        assert_eq!(refused(Command::RetireVersion(number("2.0.0"))), in_use);
+        assert_eq!(refused(Command::DeprecateVersion(number("2.0.0"), "so".to_owned(), Map::new())), in_use);
+        assert_eq!(
+            after(Command::RetireVersion(number("1.0.0"))),
+            "0.9.0 inactive, 1.0.0 retired, 2.0.0 active, 3.0.0 inactive"
+        );
+        assert_eq!(
+            after(Command::ActivateVersion(number("3.0.0"))),
+            "0.9.0 inactive, 1.0.0 deprecated, 2.0.0 deprecated, 3.0.0 active"
+        );
+        assert_eq!(
+            after(Command::RollbackVersion(Some(number("0.9.0")))),
+            "0.9.0 active, 1.0.0 deprecated, 2.0.0 inactive, 3.0.0 inactive"
+        );
+        let canary = json!({"version": "4.0.0", "status": "canary"});
+        assert!(after(Command::RegisterVersion(map(canary))).ends_with("2.0.0 active, 3.0.0 inactive, 4.0.0 canary"));
+        let edit = Command::Edit(map(json!({"name": "other"})));
+        assert_eq!(*edit.base(&live, Some(&status)), live, "what is not of versions leaves them as they are written");
+    }
+
+    #[test]
+    fn a_canary_does_not_come_beside_another_than_it_was_meant_for() {
+        let live = with("0.9.0 inactive, 1.0.0 active, 2.0.0 canary, 3.0.0 inactive");
+        let after = |command: Command| {
+            assert_eq!(illegal_after(&live, &command), Vec::<String>::new());
+            statuses(&done(&command, &live).unwrap())
+        };
+        assert_eq!(
+            after(Command::ActivateVersion(number("3.0.0"))),
+            "0.9.0 inactive, 1.0.0 deprecated, 2.0.0 inactive, 3.0.0 active"
+        );
+        assert_eq!(
+            after(Command::RollbackVersion(Some(number("0.9.0")))),
+            "0.9.0 active, 1.0.0 inactive, 2.0.0 inactive, 3.0.0 inactive"
+        );
+    }
+
+    fn illegal_after(model: &Model, command: &Command) -> Vec<String> {
+        version::illegal_moves(&model.versions, &done(command, model).unwrap().versions)
     }
 
     #[test]

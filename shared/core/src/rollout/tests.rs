@@ -29,6 +29,13 @@ fn two() -> Model {
     canaried(&json!([{"version": "1.0.0", "status": "active"}, {"version": "2.0.0", "status": "canary"}]))
 }
 
+/// The status of a model whose canary has taken over, from a version that ends so many days later or is laid aside.
+pub(crate) fn promoted(model: &Model, now: Timestamp, days: Option<u64>) -> RolloutStatus {
+    let attempt = Attempt { grace_days: days, ..Attempt::of(model, &Policy::default()).unwrap() };
+    let last = RolloutStatus { step: attempt.steps.len(), ..attempt.begun(now) };
+    attempt.advanced(&last, "so it is", now)
+}
+
 /// Results of one minute: how many, and how many of them failed.
 #[derive(Clone, Copy, Debug)]
 struct Minute {
@@ -174,9 +181,9 @@ fn what_policy_refuses_waits() {
     assert_eq!(attempt.next(Some(&paused), seen, at(25 * HOUR)), None, "it is news once");
     let goes_on = attempt.next(Some(&paused), Seen { refusal: None, ..seen }, at(25 * HOUR)).unwrap();
     assert_eq!((goes_on.state, goes_on.step, goes_on.since), (RolloutState::Running, 1, at(25 * HOUR)));
-    let back = goes_on.rolled_back("sue: an incident", at(26 * HOUR)).unwrap();
+    let back = goes_on.rolled_back(&two(), "sue: an incident", at(26 * HOUR)).unwrap().unwrap();
     assert_eq!(
-        (back.rolled_back("again", at(27 * HOUR)), attempt.next(Some(&back), seen, at(99 * HOUR))),
+        (back.rolled_back(&two(), "again", at(27 * HOUR)).unwrap(), attempt.next(Some(&back), seen, at(99 * HOUR))),
         (None, None)
     );
 }
@@ -214,6 +221,44 @@ fn an_attempt_is_of_the_version_by_its_commit() {
     left_over.rollout = serde_json::from_value(rollout).unwrap();
     left_over.rollout.as_mut().unwrap().version = "1.0.0".parse().unwrap();
     assert_eq!(Attempt::id_of(&left_over), Some(id), "a rollout of another version");
+}
+
+#[test]
+fn what_took_over_stays_whatever_is_said_of_it() {
+    let spec = canaried(&json!([
+        {"version": "1.0.0", "status": "active"}, {"version": "2.0.0", "status": "canary"},
+        {"version": "3.0.0", "status": "inactive"},
+    ]));
+    let promoted = self::promoted(&spec, at(0), Some(90));
+    let mut said = spec.clone();
+    said.versions[1].release_date = Some(at(0));
+    let steps = json!({"version": "2.0.0", "steps": [{"weightPercent": 10, "holdHours": 1}]});
+    said.rollout = serde_json::from_value(steps).unwrap();
+    assert!(promoted.is_of(&said));
+    let settled = settled(&said, Some(&promoted));
+    let told: Vec<VersionStatus> = settled.versions.iter().map(|version| version.status).collect();
+    assert_eq!(told, [VersionStatus::Deprecated, VersionStatus::Active, VersionStatus::Inactive]);
+    assert_eq!((settled.versions[0].end_of_life(), &settled.rollout), (promoted.stable_end_of_life, &None));
+    // Rolled back it is blocked by what is said of it now, whichever version is active beside it.
+    let back = promoted.rolled_back(&said, "asked", at(HOUR)).unwrap().unwrap();
+    assert_eq!((back.is_of(&said), back.is_of(&spec)), (true, false));
+    let mut other = said.clone();
+    (other.versions[0].status, other.versions[2].status) = (VersionStatus::Deprecated, VersionStatus::Active);
+    assert_eq!((back.is_of(&other), promoted.is_of(&other)), (true, false));
+}
+
+#[test]
+fn nothing_leads_back_to_a_version_that_ended() {
+    let promoted = self::promoted(&two(), at(0), Some(90));
+    let end = promoted.stable_end_of_life.unwrap();
+    assert!(promoted.rolled_back(&two(), "late", end - SignedDuration::from_secs(1)).unwrap().is_some());
+    let refused = promoted.rolled_back(&two(), "too late", end).unwrap_err();
+    assert_eq!(refused.to_string(), format!("version 1.0.0 reached its end of life on {end}: it can only be retired"));
+    // What is active still is not brought back, and a canary can be stopped at any time.
+    let mut ended = two();
+    ended.versions[0].deprecation = serde_json::from_value(json!({"endOfLife": at(0)})).unwrap();
+    let begun = Attempt::of(&ended, &Policy::default()).unwrap().begun(at(0));
+    assert!(begun.rolled_back(&ended, "stop it", at(HOUR)).unwrap().is_some());
 }
 
 /// The versions at a step, by its weight.
@@ -308,7 +353,7 @@ enum Turn {
     RollBack,
     /// A commit moves a version, if what it makes is legal.
     Commit(usize, VersionStatus),
-    /// A commit says something else of a version.
+    /// A commit says something else of a version, or behind the last one of the rollout.
     Say(usize),
     /// A commit says something else of the model.
     Price,
@@ -324,7 +369,7 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
             .prop_map(|(hours, step, window, refused)| Turn::Tick(hours, step, window, refused)),
         1 => Just(Turn::RollBack),
         4 => (0_usize..4, moved).prop_map(|(at, status)| Turn::Commit(at, status)),
-        1 => (0_usize..4).prop_map(Turn::Say),
+        2 => (0_usize..5).prop_map(Turn::Say),
         1 => Just(Turn::Price),
     ];
     prop::collection::vec(turn, 1..40)
@@ -353,6 +398,12 @@ proptest! {
             let last = records.last().unwrap();
             let now = at(hours * HOUR);
             let kept = last.status.rollout.clone();
+            let is_said = matches!(turn, Turn::Say(_) | Turn::Price);
+            let active = |record: &Record| {
+                let versions = effective::versions(&record.spec, record.status.rollout.as_ref(), &policy, now);
+                versions.into_iter().find(|version| version.status == VersionStatus::Active)
+            };
+            let before = active(last).map(|version| version.version);
             match turn {
                 Turn::Tick(passed, step, window, refused) => {
                     hours += i64::from(passed);
@@ -372,7 +423,8 @@ proptest! {
                     }
                 }
                 Turn::RollBack => {
-                    if let Some(back) = kept.and_then(|status| status.rolled_back("asked", now)) {
+                    let back = kept.and_then(|status| status.rolled_back(&last.spec, "asked", now).unwrap_or_default());
+                    if let Some(back) = back {
                         let mut record = last.clone();
                         record.seq += 1;
                         record.status.rollout = Some(back);
@@ -390,6 +442,11 @@ proptest! {
                             }
                             spec.versions[at].status = to;
                         }
+                        Turn::Say(4) => {
+                            let says = json!({"version": "2.0.0", "steps": [{"weightPercent": 10, "holdHours": 1}]});
+                            let said = spec.rollout.take();
+                            spec.rollout = said.is_none().then(|| serde_json::from_value(says).unwrap());
+                        }
                         Turn::Say(at) => spec.versions[at].release_date = Some(now),
                         _ => spec.meta.context_length = spec.meta.context_length.map(|length| length + 1),
                     }
@@ -399,14 +456,16 @@ proptest! {
                 }
             }
             let last = records.last().unwrap();
+            if is_said {
+                prop_assert_eq!(active(last).map(|version| version.version), before, "nobody moved a version");
+            }
             let now = at(hours * HOUR);
             let versions = effective::versions(&last.spec, last.status.rollout.as_ref(), &policy, now);
             let active = versions.iter().filter(|version| version.status == VersionStatus::Active).count();
             prop_assert_eq!(active, 1, "{:?}", versions);
             prop_assert_eq!(versions.iter().map(|version| u32::from(version.weight_percent)).sum::<u32>(), 100);
             prop_assert!(versions.iter().filter(|version| version.weight_percent > 0).count() <= 2);
-            let attempt = Attempt::id_of(&last.spec);
-            prop_assert!(last.status.rollout.as_ref().is_none_or(|status| Some(&status.attempt) == attempt.as_ref()));
+            prop_assert!(last.status.rollout.as_ref().is_none_or(|status| status.is_of(&last.spec)));
         }
         let pairs = std::iter::once((None, &records[0])).chain(records.windows(2).map(|two| (Some(&two[0]), &two[1])));
         let entries: Vec<HistoryEntry> = pairs.map(|(old, new)| HistoryEntry::between(old, new).unwrap()).collect();
