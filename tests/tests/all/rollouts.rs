@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use roster_core::ModelId;
 use roster_core::record::Record;
 use roster_core::rollout::RolloutState;
+use roster_core::status::Status;
 use roster_events::{App, FUNCTIONS};
 use roster_http::Role;
 use roster_http::function::{Host as _, Hosted};
 use roster_notice::Targets;
 use roster_store::Store;
+use roster_store::models::RecordWrite;
 use roster_tests::proxy::{Death, Dying, Proxy};
 use roster_tests::repository::model;
 use roster_tests::stack::{Answer, TestStack, token};
@@ -308,6 +311,25 @@ async fn a_breach_pins_the_stable_version_until_a_new_commit() {
     assert!(rollout.events.evaluate().await[0].contains("begins"));
     rollout.events.pass(1);
     assert_eq!(rollout.minute(100, 0).await, [""; 0]);
+    assert_eq!(rollout.state().await, Some(RolloutState::Running));
+    rollout.stack.close().await;
+}
+
+/// The record is right: what is published beside it and said by none goes, and the next look begins anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_record_says_is_published_no_longer() {
+    let rollout = Rollout::new().await;
+    rollout.events.evaluate().await;
+    let lease = rollout.stack.store.acquire_lease("test", Timestamp::now(), Duration::from_secs(60)).await.unwrap();
+    let (lease, before) = (lease.unwrap(), rollout.record().await);
+    let record = Record { seq: before.seq + 1, status: Status::default(), ..before.clone() };
+    let write = RecordWrite { record, read_seq: Some(before.seq) };
+    rollout.stack.store.restore(&lease, &write).await.unwrap();
+    rollout.stack.store.release_lease(&lease).await.unwrap();
+    rollout.events.pass(61);
+    assert_eq!(rollout.minute(100, 0).await, [""; 0]);
+    assert_eq!(rollout.resolve("any").await.json()["rollout"], Value::Null);
+    assert!(rollout.events.evaluate().await[0].contains("begins"));
     assert_eq!(rollout.state().await, Some(RolloutState::Running));
     rollout.stack.close().await;
 }
