@@ -67,7 +67,8 @@ impl Revert {
 
     fn item(&self, now: Timestamp) -> Result<Item, StoreError> {
         let item = Builder::keyed("revert")
-            .text("sk", format!("{}#{}", self.model_id, self.status.attempt))
+            // The same attempt can be made again, once the file said something else in between.
+            .text("sk", format!("{}#{}#{}", self.model_id, self.status.attempt, self.status.started_at))
             .number("expiresAt", now.as_second().saturating_add(REVERT_SECONDS))
             .json("revert", self)?;
         Ok(item.build())

@@ -14,8 +14,8 @@ use roster_events::{App, FUNCTIONS};
 use roster_http::Role;
 use roster_http::function::{Host as _, Hosted};
 use roster_notice::Targets;
-use roster_store::Store;
 use roster_store::models::RecordWrite;
+use roster_store::{Revert, Store};
 use roster_tests::proxy::{Death, Dying, Proxy};
 use roster_tests::repository::model;
 use roster_tests::stack::{Answer, TestStack, token};
@@ -331,6 +331,59 @@ async fn what_no_record_says_is_published_no_longer() {
     assert_eq!(rollout.resolve("any").await.json()["rollout"], Value::Null);
     assert!(rollout.events.evaluate().await[0].contains("begins"));
     assert_eq!(rollout.state().await, Some(RolloutState::Running));
+    rollout.stack.close().await;
+}
+
+/// Every time that a version is taken back its file is to say it, also while the branch is ahead of what is live.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revert_is_proposed_as_often_as_it_is_asked_for() {
+    let rollout = Rollout::new().await;
+    let stack = &rollout.stack;
+    let proposal = || {
+        let branches = stack.repository.git(&["for-each-ref", "--format=%(refname:short)", "refs/heads"]);
+        branches.lines().find(|branch| *branch != "main").map(str::to_owned)
+    };
+    let fail = async || {
+        assert!(rollout.events.evaluate().await[0].contains("begins"));
+        rollout.events.pass(1);
+        assert!(rollout.minute(100, 50).await[0].contains("was rolled back"));
+    };
+    fail().await;
+    stack.settle().await;
+    stack.repository.git(&["branch", "--quiet", "-D", &proposal().expect("a first proposal")]);
+
+    // The version is said in another way, and as before again: that is the same attempt.
+    let mended = |value: &mut Value| value["versions"][1]["releaseDate"] = json!("2026-11-01T00:00:00Z");
+    for spec in [canaried(mended), canaried(|_| {})] {
+        stack.repository.put(&spec);
+        stack.repository.commit("try it again");
+        assert_eq!(stack.sync().await["state"], "applied");
+    }
+    fail().await;
+    stack.settle().await;
+    stack.repository.git(&["branch", "--quiet", "-D", &proposal().expect("a second proposal")]);
+
+    let revert =
+        Revert { model_id: ModelId::parse(ID).unwrap(), status: rollout.record().await.status.rollout.unwrap() };
+    let image = json!({"revert": {"S": json!(revert).to_string()}});
+    let event = json!({"Records": [{"dynamodb": {"SequenceNumber": "7", "NewImage": image}}]});
+    stack.repository.put(&canaried(|value| value["meta"]["description"] = json!("said anew")));
+    stack.repository.commit("describe it");
+    let failed = stack.call("propose-reverts", &event).await.unwrap();
+    assert_eq!((failed, proposal()), (json!({"batchItemFailures": [{"itemIdentifier": "7"}]}), None));
+    assert_eq!(stack.sync().await["state"], "applied");
+    let done = json!({"batchItemFailures": []});
+    assert_eq!(stack.call("propose-reverts", &event).await.unwrap(), done);
+    stack.repository.git(&["branch", "--quiet", "-D", &proposal().expect("a third proposal")]);
+
+    // Where it is tried anew, what became of it before is nobody's wish.
+    for spec in [canaried(mended), canaried(|_| {})] {
+        stack.repository.put(&spec);
+        stack.repository.commit("try it once more");
+        assert_eq!(stack.sync().await["state"], "applied");
+    }
+    assert!(rollout.events.evaluate().await[0].contains("begins"));
+    assert_eq!((stack.call("propose-reverts", &event).await.unwrap(), proposal()), (done, None));
     rollout.stack.close().await;
 }
 
