@@ -156,7 +156,14 @@ impl TestStack {
     /// # Errors
     /// What the function says.
     pub async fn try_event(&self, function: &str) -> Result<Value, String> {
-        let event = json!({"source": "test"});
+        self.call(function, &json!({"source": "test"})).await
+    }
+
+    /// Calls a function with an event, and answers why it failed.
+    ///
+    /// # Errors
+    /// What the function says.
+    pub async fn call(&self, function: &str, event: &Value) -> Result<Value, String> {
         let run = self.hosts.iter().find_map(|host| host.event(function, event.clone())).expect("a function");
         run.await.map_err(|error| error.to_string())
     }

@@ -3,9 +3,11 @@
 //! The controller leaves what it took back in the runtime table, in the transaction that took it back. The stream brings
 //! it here, to the same proposals that admins make; the same revert is the same proposal, however often it comes.
 
+use http::StatusCode;
 use jiff::Timestamp;
 use roster_core::command::Command;
-use roster_core::rollout::{Attempt, CONTROLLER};
+use roster_core::record::Record;
+use roster_core::rollout::{Attempt, CONTROLLER, RolloutStatus};
 use roster_core::version::VersionStatus;
 use roster_edit::{Edit, Target};
 use roster_http::function::EventError;
@@ -30,11 +32,7 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
 async fn propose(app: &App, revert: &Revert, now: Timestamp) -> Result<(), StoreError> {
     let Revert { model_id, status } = revert;
     let record = app.store.records([model_id]).await?.remove(model_id);
-    // A commit was faster: what the file asks for now is another attempt, or none.
-    let Some(record) = record.filter(|record| Attempt::id_of(record.described()).as_ref() == Some(&status.attempt))
-    else {
-        return Ok(());
-    };
+    let Some(record) = record.filter(|record| is_asked_for(record, status)) else { return Ok(()) };
     let mut versions = record.described().versions.clone();
     for version in versions.iter_mut().filter(|version| version.version == status.version) {
         version.status = VersionStatus::Inactive;
@@ -57,11 +55,21 @@ async fn propose(app: &App, revert: &Revert, now: Timestamp) -> Result<(), Store
             tracing::info!(model = %model_id, answer = %String::from_utf8_lossy(&reply.body), "a revert is proposed");
             Ok(())
         }
-        // Nowhere to propose to is no failure, and neither is a file that moved on: people were alerted anyway.
-        Err(problem) if problem.status().is_client_error() || problem.status().as_u16() == 501 => {
+        // Nowhere to propose to is no failure: people were alerted anyway. All else may pass, a branch that is ahead of
+        // what is live among it.
+        Err(problem) if problem.status() == StatusCode::NOT_IMPLEMENTED => {
             tracing::warn!(model = %model_id, status = %problem.status(), "a revert cannot be proposed");
             Ok(())
         }
         Err(problem) => Err(StoreError::Conflict(format!("the proposal ended with {}", problem.status()))),
     }
+}
+
+/// Whether the file still asks for the attempt that was taken back. A commit may have been faster: then it asks for
+/// another one, or none, or for the same one anew.
+fn is_asked_for(record: &Record, taken_back: &RolloutStatus) -> bool {
+    let is_anew =
+        |status: &RolloutStatus| status.attempt == taken_back.attempt && status.started_at != taken_back.started_at;
+    Attempt::id_of(record.described()).as_ref() == Some(&taken_back.attempt)
+        && !record.status.rollout.as_ref().is_some_and(is_anew)
 }

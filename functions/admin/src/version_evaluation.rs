@@ -3,7 +3,7 @@
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use roster_core::Model;
-use roster_core::evaluate;
+use roster_core::decision;
 use roster_core::version::Version;
 use roster_http::{Problem, Query, Reply, Request};
 use serde_json::json;
@@ -26,8 +26,7 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     let version = &version_of(&spec, request.path_parameter("v"))?.version;
     check_stretch(since, until, snapshot.policy.retention.inference_days)?;
     let measured = app.store.measured(&id, version, since, until).await?;
-    let own = spec.rollout.as_ref().and_then(|rollout| rollout.thresholds.as_ref());
-    let report = evaluate::evaluate(&measured, &evaluate::limits(&snapshot.policy.evaluation, own));
+    let report = decision::report(&spec, version, &measured, &snapshot.policy);
     let message = format!("version {version} of model {id}: {}", report.told());
     let data = json!({
         "modelId": id, "version": version, "since": since, "until": until,

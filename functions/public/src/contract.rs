@@ -117,7 +117,6 @@ fn resolve_model(schemas: &mut Schemas) -> Endpoint {
         ("state", schemas.of::<RolloutState>()),
         ("weight_percent", nullable(percent.clone())),
         ("is_blocked", flag()),
-        ("reason", text()),
         ("since", time()),
     ]);
     let resolved = object([

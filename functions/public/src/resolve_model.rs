@@ -127,10 +127,23 @@ fn no_active_version(view: &View) -> Problem {
     );
     Problem::new(StatusCode::CONFLICT, "no-active-version", "No active version", detail)
         .with("model_id", view.id.as_str())
-        .with("versions", json!(view.versions))
+        .with("versions", view.versions.iter().map(shown).collect::<Value>())
 }
 
-/// The version that comes, or was to come, and why it is where it is.
+/// A version as everybody may know it: why one is blocked is said in an admin's words, or tells what was measured.
+fn shown(version: &EffectiveVersion) -> Value {
+    json!({
+        "version": version.version,
+        "status": version.status,
+        "weight_percent": version.weight_percent,
+        "end_of_life": version.end_of_life,
+        "replacement": version.replacement,
+        "is_blocked": version.blocked.is_some(),
+        "retires_at": version.retires_at,
+    })
+}
+
+/// The version that comes, or was to come, and how far it is.
 fn rollout_of(view: &View, snapshot: &Snapshot) -> Value {
     let Some(status) = snapshot.rollout(&view.id) else { return Value::Null };
     let version = view.versions.iter().find(|version| version.version == status.version);
@@ -140,7 +153,27 @@ fn rollout_of(view: &View, snapshot: &Snapshot) -> Value {
         "state": status.state,
         "weight_percent": version.map(|version| version.weight_percent),
         "is_blocked": status.state == RolloutState::RolledBack,
-        "reason": status.reason,
         "since": status.changed_at,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_why_a_version_is_blocked() {
+        let blocked = EffectiveVersion {
+            version: "2.0.0".parse().unwrap(),
+            status: roster_core::version::VersionStatus::Inactive,
+            weight_percent: 0,
+            end_of_life: None,
+            replacement: None,
+            blocked: Some("a customer complained".into()),
+            retires_at: None,
+        };
+        let shown = shown(&blocked);
+        assert_eq!(shown["is_blocked"], true);
+        assert!(!shown.to_string().contains("customer"), "{shown}");
+    }
 }

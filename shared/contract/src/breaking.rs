@@ -155,9 +155,8 @@ impl<'d> Comparison<'d> {
         } else {
             self.values(place, old_branches[0], new_branches[0], way);
             self.object(place, old_branches[0], new_branches[0], way);
-            if let (Some(old), Some(new)) = (old_branches[0].get("items"), new_branches[0].get("items")) {
-                self.schema(&format!("{place}[]"), old, new, way);
-            }
+            // What is absent is null here, which asks for nothing either.
+            self.schema(&format!("{place}[]"), &old_branches[0]["items"], &new_branches[0]["items"], way);
         }
         self.open.pop();
     }
@@ -237,11 +236,13 @@ impl<'d> Comparison<'d> {
             }
         }
         match (&old["additionalProperties"], &new["additionalProperties"]) {
-            (old, Value::Bool(false)) if way == Way::Written && *old != Value::Bool(false) => {
+            // Nobody wrote other keys, and who reads passes over those that are not known.
+            (Value::Bool(false), _) => {}
+            (_, Value::Bool(false)) if way == Way::Written => {
                 self.found.push(format!("{place}: takes no other keys now"));
             }
-            (old @ Value::Object(_), new @ Value::Object(_)) => self.schema(&format!("{place}/*"), old, new, way),
-            _ => {}
+            (_, Value::Bool(false)) => {}
+            (old, new) => self.schema(&format!("{place}/*"), old, new, way),
         }
     }
 }
@@ -459,6 +460,41 @@ mod tests {
         ];
         for (place, key, value, told) in cases {
             assert!(after(place, key, value).iter().any(|found| found == told), "{told}");
+        }
+    }
+
+    /// What a schema does not say it leaves open.
+    #[test]
+    fn what_one_side_alone_says_counts() {
+        let between = |old: &Value, new: &Value| {
+            [Way::Written, Way::Read].map(|way| {
+                let mut comparison = Comparison { released: old, new, found: Vec::new(), open: Vec::new() };
+                comparison.schema("s", old, new, way);
+                comparison.found.join("\n")
+            })
+        };
+        let text = json!({"type": "string"});
+        let cases = [
+            (json!({}), json!({"items": text}), ["s[]: type takes less", ""]),
+            (json!({"items": text}), json!({}), ["", "s[]: type may be more"]),
+            (json!({}), json!({"additionalProperties": text}), ["s/*: type takes less", ""]),
+            (
+                json!({"additionalProperties": true}),
+                json!({"additionalProperties": text}),
+                ["s/*: type takes less", ""],
+            ),
+            (json!({"additionalProperties": text}), json!({}), ["", "s/*: type may be more"]),
+            (
+                json!({"additionalProperties": text}),
+                json!({"additionalProperties": true}),
+                ["", "s/*: type may be more"],
+            ),
+            (json!({}), json!({"additionalProperties": false}), ["s: takes no other keys now", ""]),
+            (json!({"additionalProperties": false}), json!({"additionalProperties": text}), ["", ""]),
+            (json!({}), json!({"additionalProperties": true}), ["", ""]),
+        ];
+        for (old, new, told) in cases {
+            assert_eq!(between(&old, &new), told, "{old} to {new}");
         }
     }
 

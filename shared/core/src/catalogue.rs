@@ -345,12 +345,18 @@ impl NextRoots {
         Self { roots, fresh: Vec::new() }
     }
 
-    /// Says how far a model's rollout is.
+    /// Says how far a model's rollout is, or that it has none.
     ///
     /// # Errors
     /// [`EditError::Missing`] until every node on the way is loaded; nothing is said then.
-    pub fn set_rollout(&mut self, nodes: &Nodes, id: &ModelId, status: &RolloutStatus) -> Result<(), EditError> {
-        let edits = Edits::from([(id.as_str().into(), Some(canonical::to_string(status)?.into()))]);
+    pub fn set_rollout(
+        &mut self,
+        nodes: &Nodes,
+        id: &ModelId,
+        status: Option<&RolloutStatus>,
+    ) -> Result<(), EditError> {
+        let text = status.map(canonical::to_string).transpose()?;
+        let edits = Edits::from([(id.as_str().into(), text.map(Into::into))]);
         let edited = nodes.edit(&self.roots.rollouts, Shape::INDEX, &edits)?;
         self.roots.rollouts = edited.root;
         self.fresh.extend(edited.fresh);
@@ -464,11 +470,14 @@ mod tests {
         let seen = crate::rollout::Seen { step: &report, window: &report, refusal: None };
         let status = attempt.next(None, seen, now).unwrap();
         let digest = next.roots.digest();
-        next.set_rollout(&Nodes::default(), &one.id, &status).unwrap();
+        next.set_rollout(&Nodes::default(), &one.id, Some(&status)).unwrap();
         assert_eq!((next.roots.digest(), next.roots.rollouts.count), (digest, 1));
         let mut nodes = Nodes::default();
         next.fresh.into_iter().for_each(|(id, node)| nodes.insert(id, node));
         assert_eq!(Catalogue::new(&nodes, &next.roots).rollout("m").unwrap(), Some(status));
+        let mut without = NextRoots::of(next.roots);
+        without.set_rollout(&nodes, &one.id, None).unwrap();
+        assert_eq!(without.roots.rollouts, tree::empty());
 
         let kept = |model: &Model| edit(&nodes, &next.roots, &of(model)).unwrap().roots.rollouts.count;
         let mut dearer = one.clone();

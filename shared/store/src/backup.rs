@@ -288,8 +288,9 @@ impl Store {
         });
         let mut next = catalogue::edit(&nodes, &catalogue::Roots::empty(), &changes.collect())?;
         for (id, KeptModel { record, .. }) in &backup.models {
-            if let Some(status) = &record.status.rollout {
-                next.set_rollout(&nodes, id, status)?;
+            // What is removed comes to nobody, whatever its record still says.
+            if let Some(status) = record.status.rollout.as_ref().filter(|_| !record.tombstone) {
+                next.set_rollout(&nodes, id, Some(status))?;
                 next.fresh.iter().for_each(|(id, node)| nodes.insert(*id, node.clone()));
             }
         }

@@ -67,7 +67,8 @@ impl Revert {
 
     fn item(&self, now: Timestamp) -> Result<Item, StoreError> {
         let item = Builder::keyed("revert")
-            .text("sk", format!("{}#{}", self.model_id, self.status.attempt))
+            // The same attempt can be made again, once the file said something else in between.
+            .text("sk", format!("{}#{}#{}", self.model_id, self.status.attempt, self.status.started_at))
             .number("expiresAt", now.as_second().saturating_add(REVERT_SECONDS))
             .json("revert", self)?;
         Ok(item.build())
@@ -162,10 +163,9 @@ impl Store {
     /// The trees with what a record says of its rollout.
     async fn with_rollout(&self, head: &Manifest, write: &RecordWrite) -> Result<NextRoots, StoreError> {
         let mut next = NextRoots::of(head.roots);
-        let Some(status) = &write.record.status.rollout else { return Ok(next) };
         let mut nodes = Nodes::default();
         loop {
-            match next.set_rollout(&nodes, &write.record.spec.id, status) {
+            match next.set_rollout(&nodes, &write.record.spec.id, write.record.status.rollout.as_ref()) {
                 Ok(()) => return Ok(next),
                 Err(EditError::Missing(Missing(ids))) => self.load_nodes(&ids, &mut nodes).await?,
                 Err(error) => {

@@ -41,6 +41,20 @@ async fn status(stack: &TestStack) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_by_the_api_is_restored_elsewhere() {
     let stack = stack().await;
+    // Two rollouts are under way, and one of the models goes.
+    for id in ["p/comes", "p/came"] {
+        stack.repository.put(&model(id, |value| {
+            value["versions"] =
+                json!([{"version": "1.0.0", "status": "active"}, {"version": "2.0.0", "status": "canary"}]);
+        }));
+    }
+    stack.repository.commit("two more");
+    assert_eq!(stack.sync().await["state"], "applied");
+    assert_eq!(stack.event("evaluate-rollouts").await["steps"].as_array().map(Vec::len), Some(2));
+    stack.repository.remove("p/came");
+    stack.repository.commit("one less again");
+    assert_eq!(stack.sync().await["state"], "applied");
+    stack.settle().await;
     assert_eq!(backup(&stack, Role::Admin).await.status, 403);
     let answer = backup(&stack, Role::SuperAdmin).await;
     assert_eq!((answer.status, answer.headers["content-type"].as_str()), (200, "application/jsonl"));

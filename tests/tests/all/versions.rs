@@ -178,6 +178,21 @@ async fn measurements_decide_who_takes_the_traffic() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rollouts_thresholds_are_those_of_its_version() {
+    let stack = TestStack::new().await;
+    let mut asked = one(&two_versions("active", "canary"));
+    asked["rollout"] = json!({"version": "2.0.0", "steps": [{"weightPercent": 5, "holdHours": 1}],
+                              "thresholds": {"minSamplesForEvaluation": 5}});
+    let created = stack.admin("POST /admin/models", &asked).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    for (version, needed) in [("2.0.0", "0 of the 5 results needed"), ("1.0.0", "0 of the 50 results needed")] {
+        let answer = stack.admin(&format!("GET {ONE}/versions/{version}/evaluation"), &Value::Null).await;
+        assert!(answer.json()["message"].as_str().unwrap().ends_with(needed), "{version}: {}", answer.text);
+    }
+    stack.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn versions_of_a_file_are_the_files() {
     let stack = TestStack::new().await;
     stack.repository.put(&one(&two_versions("active", "inactive")));
