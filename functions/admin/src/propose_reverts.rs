@@ -7,7 +7,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use roster_core::command::Command;
 use roster_core::record::Record;
-use roster_core::rollout::{Attempt, CONTROLLER, RolloutStatus};
+use roster_core::rollout::{CONTROLLER, RolloutStatus};
 use roster_core::version::VersionStatus;
 use roster_edit::{Edit, Target};
 use roster_http::function::EventError;
@@ -70,6 +70,5 @@ async fn propose(app: &App, revert: &Revert, now: Timestamp) -> Result<(), Store
 fn is_asked_for(record: &Record, taken_back: &RolloutStatus) -> bool {
     let is_anew =
         |status: &RolloutStatus| status.attempt == taken_back.attempt && status.started_at != taken_back.started_at;
-    Attempt::id_of(record.described()).as_ref() == Some(&taken_back.attempt)
-        && !record.status.rollout.as_ref().is_some_and(is_anew)
+    taken_back.is_of(record.described()) && !record.status.rollout.as_ref().is_some_and(is_anew)
 }
