@@ -732,7 +732,7 @@ mod tests {
             ("rate(1 minute)", "cron(0 0 * * ? *)", "Sync.Events.Poll: schedule cron"),
             ("rate(1 minute)", "rate(1 minutes)", "Sync.Events.Poll: schedule rate"),
             ("Type: Schedule", "Type: ScheduleV2", "Sync.Events.Poll: type ScheduleV2"),
-            ("TRIM_HORIZON", "LATEST", "Sync.Events.Wish: StartingPosition: unknown variant `LATEST`"),
+            ("TRIM_HORIZON", "LATEST", "ProposeReverts.Events.Runtime: StartingPosition: unknown variant `LATEST`"),
             ("NEW_AND_OLD_IMAGES", "KEYS_ONLY", "ModelsTable: StreamSpecification.StreamViewType"),
             ("ProjectionType: ALL", "ProjectionType: KEYS_ONLY", "HistoryTable: GlobalSecondaryIndexes[0]"),
             ("AWS::SNS::Topic", "AWS::Events::Rule", "NoticesTopic: type AWS::Events::Rule"),
