@@ -90,15 +90,16 @@ async fn requests_reach_their_function_whole() {
 }
 
 #[tokio::test]
-async fn head_is_get_without_its_body() {
+async fn head_is_get_without_its_body_where_it_has_a_route() {
     let gateway = gateway().await;
     let mut connection = Connection::to(&gateway).await;
-    let head = connection.send("HEAD /health HTTP/1.1", b"").await;
-    let get = connection.send("GET /health HTTP/1.1", b"").await;
+    let head = connection.send("HEAD /v1/models HTTP/1.1", b"").await;
+    let get = connection.send("GET /v1/models HTTP/1.1", b"").await;
     assert_eq!((head.status, get.status), (200, 200));
     assert_eq!(head.headers["content-length"], get.body.len().to_string());
     let unchanged = connection.send("GET /v1/models/unchanged HTTP/1.1", b"").await;
     assert_eq!((unchanged.status, unchanged.headers.get("content-length")), (304, None));
+    assert_eq!(connection.send("HEAD /health HTTP/1.1", b"").await.status, 405);
 }
 
 #[tokio::test]
