@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up shall fail")]
 
 pub mod edits;
+pub mod events;
 pub mod faults;
 pub mod forge;
 pub mod github;

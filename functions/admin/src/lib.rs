@@ -57,7 +57,7 @@ use roster_http::env::EnvError;
 use roster_http::function::{HandlerFuture, HttpHandler};
 use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, Problem, Request, Role};
 use roster_store::reader::Reader;
-use roster_store::{PolicyCache, Store, TableNames};
+use roster_store::{PolicyCache, Store, TableNames, Units};
 
 use proposals::Proposals;
 
@@ -98,6 +98,10 @@ impl App {
 }
 
 impl Gatekeeper for App {
+    fn consumed(&self) -> Units {
+        self.store.consumed()
+    }
+
     fn admit<'a>(&'a self, access: Access, request: &'a Request) -> HandlerFuture<'a, Result<Admission, Problem>> {
         Box::pin(async move {
             let policy = async { self.policies.current(&self.store).await.map_err(Problem::from) };

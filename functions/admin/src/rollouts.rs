@@ -8,7 +8,8 @@ use roster_core::record::{Origin, Record};
 use roster_core::rollout::{self, Mover, RolloutStatus};
 use roster_core::{ModelId, Policy, alert, version};
 use roster_edit::Refusal;
-use roster_http::{ETag, Problem, Reply, Request};
+use roster_http::{ETag, Problem, Reply, Request, telemetry};
+use roster_store::edits::{Answer, Begun, IdempotencyKey};
 use roster_store::models::RecordWrite;
 use roster_store::{RolloutStep, StoreError};
 use serde_json::json;
@@ -29,68 +30,105 @@ pub(crate) async fn take_back(
     number: Option<&semver::Version>,
     reason: &str,
 ) -> Result<Option<Reply>, Problem> {
+    let key = write::idempotency_key(request, request.actor()?)?;
     let started = Instant::now();
     while started.elapsed() < PATIENCE {
-        let record = app.store.records([id]).await?.remove(id).filter(|record| !record.tombstone);
-        let Some(record) = record else { return Ok(None) };
+        let now = request.now.checked_add(started.elapsed()).unwrap_or(request.now);
+        let begun = app.store.begin_edit(&[id], key.as_ref(), now).await?;
+        if let (Some(key), Some((asked, answer))) = (&key, &begun.answered) {
+            let is_same = *asked == key.request;
+            return if is_same {
+                Ok(Some(write::reply(answer, true)))
+            } else {
+                Err(write::problem(Refusal::KeyReused))
+            };
+        }
+        let record = begun.records.first().filter(|record| !record.tombstone);
         // Where another version is active since, the one that it was rolled back to is not what one is at.
-        let leads_back = |status: &RolloutStatus| {
+        let leads_back = |record: &Record, status: &RolloutStatus| {
             let active = version::active(&record.spec.versions);
             active.is_some_and(|active| active.version == status.stable)
                 && number.is_none_or(|number| *number == status.stable)
         };
-        let Some(status) = record.status.rollout.clone().filter(leads_back) else { return Ok(None) };
-        let policy = app.policies.current(&app.store).await?;
-        let tags = record::etags(&record, &policy, &request.caller, request.now);
-        if !ETag::any_matches(&tags, request) {
-            let detail = "the model is not what If-Match names: read it again, and decide again";
-            let title = "Precondition failed";
-            return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", title, detail));
-        }
-        let now = request.now.checked_add(started.elapsed()).unwrap_or(request.now);
-        let back = status
-            .rolled_back(&record.spec, reason, now)
-            .map_err(|error| write::problem(Refusal::Versions(error.into())))?;
-        let Some(back) = back else {
-            return Ok(Some(reply(&record, &status, None, &policy, now)));
+        let found = record.and_then(|record| Some((record, record.status.rollout.as_ref()?)));
+        let Some((record, status)) = found.filter(|(record, status)| leads_back(record, status)) else {
+            return Ok(None);
         };
-        match write(app, request, &record, &back, &policy, now).await {
-            Ok((after, revision)) => return Ok(Some(reply(&after, &back, Some(revision), &policy, now))),
+        let policy = app.policies.of(&app.store, begun.head.as_ref()).await?;
+        let tags = record::etags(record, &policy, &request.caller, now);
+        let back = match ETag::any_matches(&tags, request) {
+            true => status.rolled_back(&record.spec, reason, now).map_err(|error| Refusal::Versions(error.into())),
+            false => Err(Refusal::Changed),
+        };
+        let back = match (back, &key) {
+            (Ok(back), _) => back,
+            (Err(refusal), Some(key)) => {
+                return Err(write::keep(app, key, write::problem(refusal), request).await?);
+            }
+            (Err(refusal), None) => return Err(write::problem(refusal)),
+        };
+        let asked = Asked { request, begun: &begun, record, key: key.as_ref(), policy: &policy, now };
+        let written = match &back {
+            Some(back) => asked.write(app, back).await,
+            None => asked.leave(app, status).await,
+        };
+        match written {
+            Ok(answer) => return Ok(Some(write::reply(&answer, false))),
             Err(StoreError::Conflict(_)) => tokio::time::sleep(LOOK).await,
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Problem::unavailable())
+    Err(write::problem(Refusal::Busy))
 }
 
-async fn write(
-    app: &App,
-    request: &Request,
-    record: &Record,
-    back: &RolloutStatus,
-    policy: &Policy,
+/// What is asked for, and what was found.
+struct Asked<'a> {
+    request: &'a Request,
+    begun: &'a Begun,
+    record: &'a Record,
+    key: Option<&'a IdempotencyKey>,
+    policy: &'a Policy,
     now: Timestamp,
-) -> Result<(Record, u64), StoreError> {
-    let moved = || StoreError::Conflict("nothing is published".to_owned());
-    let head = app.store.head(true).await?.ok_or_else(moved)?;
-    let actor = request.caller.subject.as_deref().unwrap_or_default();
-    let by = Mover { actor, source: "api", correlation_id: &request.request_id };
-    let after = rollout::after(record, back.clone(), by, head.revision + 1, now);
-    let told = alert::of_rollout(&record.spec.id, back);
-    let step = RolloutStep {
-        write: &RecordWrite { read_seq: Some(record.seq), record: after.clone() },
-        alert: told.as_ref().map(|(alert, _)| alert),
-        notice: told.as_ref().map(|(_, notice)| notice),
-        event: None,
-        asks_for_revert: matches!(record.origin, Origin::Git(_)),
-        revision_days: policy.retention.revision_days,
-        alert_days: policy.retention.run_days,
-    };
-    let head = app.store.publish_rollout(&head, &step, now).await?;
-    Ok((after, head.revision))
 }
 
-fn reply(record: &Record, status: &RolloutStatus, revision: Option<u64>, policy: &Policy, now: Timestamp) -> Reply {
+impl Asked<'_> {
+    async fn write(&self, app: &App, back: &RolloutStatus) -> Result<Answer, StoreError> {
+        let Self { record, policy, now, .. } = *self;
+        let moved = || StoreError::Conflict("nothing is published".to_owned());
+        let head = self.begun.head.as_ref().ok_or_else(moved)?;
+        let actor = self.request.caller.subject.as_deref().unwrap_or_default();
+        let by = Mover { actor, source: "api", correlation_id: &self.request.request_id };
+        let after = rollout::after(record, back.clone(), by, head.revision + 1, now);
+        let told = alert::of_rollout(&record.spec.id, back);
+        let answer = answer(&after, back, Some(head.revision + 1), policy, now);
+        let step = RolloutStep {
+            write: &RecordWrite { read_seq: Some(record.seq), record: after },
+            alert: told.as_ref().map(|(alert, _)| alert),
+            notice: told.as_ref().map(|(_, notice)| notice),
+            event: None,
+            asks_for_revert: matches!(record.origin, Origin::Git(_)),
+            answer: self.key.map(|key| (key, &answer)),
+            revision_days: policy.retention.revision_days,
+            alert_days: policy.retention.run_days,
+        };
+        app.store.publish_rollout(head, &step, now).await?;
+        if let Some((alert, _)) = &told {
+            telemetry::count_alert(alert);
+        }
+        Ok(answer)
+    }
+
+    /// It is taken back already.
+    async fn leave(&self, app: &App, status: &RolloutStatus) -> Result<Answer, StoreError> {
+        let answer = answer(self.record, status, None, self.policy, self.now);
+        if let Some(key) = self.key {
+            app.store.put_answer(key, &answer, self.now).await?;
+        }
+        Ok(answer)
+    }
+}
+
+fn answer(record: &Record, status: &RolloutStatus, revision: Option<u64>, policy: &Policy, now: Timestamp) -> Answer {
     let RolloutStatus { version, stable, .. } = status;
     let id = &record.spec.id;
     let message = match revision {
@@ -101,5 +139,6 @@ fn reply(record: &Record, status: &RolloutStatus, revision: Option<u64>, policy:
     data["operations"] = if revision.is_some() { json!(record.change.operations) } else { json!([]) };
     data["rollout"] = json!(status);
     data["revision"] = json!(revision.unwrap_or(record.change.revision));
-    Reply::success(StatusCode::OK, &message, data).with_etag(&record::etag(record))
+    let body = json!({"status": "success", "message": message, "data": data}).to_string();
+    Answer { status: StatusCode::OK.as_u16(), etag: record::etag(record).quoted(), body }
 }

@@ -140,14 +140,26 @@ async fn refuse(app: &App, edit: &Edit<'_>, refusal: Refusal, request: &Request)
             | Refusal::Json(_)
     );
     let problem = problem(refusal);
-    let Some(key) = edit.key.as_ref().filter(|_| is_final) else { return Err(problem) };
+    match edit.key.as_ref().filter(|_| is_final) {
+        Some(key) => Err(keep(app, key, problem, request).await?),
+        None => Err(problem),
+    }
+}
+
+/// Keeps a refusal as what the request is answered under its key.
+pub(crate) async fn keep(
+    app: &App,
+    key: &IdempotencyKey,
+    problem: Problem,
+    request: &Request,
+) -> Result<Problem, StoreError> {
     let shown = problem.clone().into_reply(&request.request_id);
     let body = String::from_utf8_lossy(&shown.body).into_owned();
     let kept = Answer { status: shown.status.as_u16(), etag: String::new(), body };
     match app.store.put_answer(key, &kept, request.now).await {
         // The same request was answered meanwhile: the next repetition gets that answer.
-        Ok(()) | Err(StoreError::Conflict(_)) => Err(problem),
-        Err(error) => Err(error.into()),
+        Ok(()) | Err(StoreError::Conflict(_)) => Ok(problem),
+        Err(error) => Err(error),
     }
 }
 
@@ -169,7 +181,8 @@ fn answer(outcome: &Done<'_>, done: &str, status: StatusCode, request: &Request)
     Answer { status: status.as_u16(), etag: record::etag(record).quoted(), body }
 }
 
-fn reply(answer: &Answer, is_replayed: bool) -> Reply {
+/// The reply with an answer, the first time or again.
+pub(crate) fn reply(answer: &Answer, is_replayed: bool) -> Reply {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     let mut reply = Reply::json(status, answer.body.clone());
     if !status.is_success() {
@@ -192,7 +205,7 @@ fn reply(answer: &Answer, is_replayed: bool) -> Reply {
 }
 
 /// The request's key, if it has one (draft-ietf-httpapi-idempotency-key-header).
-fn idempotency_key(request: &Request, actor: &str) -> Result<Option<IdempotencyKey>, Problem> {
+pub(crate) fn idempotency_key(request: &Request, actor: &str) -> Result<Option<IdempotencyKey>, Problem> {
     let Some(value) = request.headers.get("idempotency-key") else { return Ok(None) };
     // The draft has it quoted, as a structured field; most clients send it bare.
     let key = value.to_str().unwrap_or_default().trim().trim_matches('"');

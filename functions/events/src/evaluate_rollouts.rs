@@ -1,10 +1,11 @@
-//! `evaluate-rollouts`: takes new versions further while they measure up, and back once they do not.
+//! `evaluate-rollouts`: takes new versions further while they measure up, and back once they do not; and tells where a
+//! version in use does not ([`crate::watch`]).
 //!
 //! It knows from the published catalogue which versions come. Each step is one transaction: the record that says it,
 //! the revision that shows it, the alert, and what else is told. Who was faster, a sync, an edit or another instance,
 //! voids it, and the next minute looks again; so being late, twice or killed does no harm.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use roster_core::alert;
 use roster_core::audit::{AuditEvent, EventKind};
 use roster_core::decision::{self, Rule};
@@ -15,20 +16,17 @@ use roster_core::rollout::{self, Attempt, CONTROLLER, Mover, RolloutState, Rollo
 use roster_core::view::View;
 use roster_core::{Model, Policy};
 use roster_http::function::EventError;
+use roster_http::telemetry;
 use roster_store::models::RecordWrite;
-use roster_store::reader::{Snapshot, Source};
+use roster_store::reader::Snapshot;
 use roster_store::{Manifest, RolloutStep, StoreError};
 use serde_json::{Value, json};
 
-use crate::{App, failed};
+use crate::{App, failed, watch};
 
 pub(crate) async fn handle(app: &App) -> Result<Value, EventError> {
     let now = (app.clock)();
-    let served = app.reader.current(now).await.map_err(failed)?;
-    if served.source != Source::Live {
-        return Err(failed("the published catalogue is out of reach"));
-    }
-    let snapshot = served.snapshot;
+    let snapshot = app.published(now).await?;
     let comes = |view: &&View| view.canary().is_some() && view.stage != Stage::Archived;
     let (mut steps, mut left, mut head, mut broken) = (Vec::new(), 0, None, None);
     for view in snapshot.views().filter(comes) {
@@ -46,9 +44,16 @@ pub(crate) async fn handle(app: &App) -> Result<Value, EventError> {
             }
         }
     }
+    let breaches = match watch::look(app, &snapshot, now).await {
+        Ok((breaches, trouble)) => {
+            broken = broken.or(trouble);
+            breaches
+        }
+        Err(error) => return Err(failed(error)),
+    };
     match broken {
         Some(error) => Err(failed(error)),
-        None => Ok(json!({"steps": steps, "left": left})),
+        None => Ok(json!({"steps": steps, "left": left, "breaches": breaches})),
     }
 }
 
@@ -108,8 +113,7 @@ async fn decided(
         true => app.store.measured(&spec.id, &attempt.version, from, now).await,
         false => Ok(Measured::default()),
     };
-    let minutes = i64::try_from(attempt.limits.window_minutes).unwrap_or(i64::MAX).min(i64::from(i32::MAX));
-    let window = now.saturating_sub(SignedDuration::from_mins(minutes)).unwrap_or(Timestamp::MIN);
+    let window = attempt.limits.window_start(now);
     let (step, recent) = match status {
         Some(status) => {
             futures::try_join!(measured(status.step_counts_from()), measured(window.max(status.counts_from())))?
@@ -155,12 +159,13 @@ async fn publish(
         notice: told.as_ref().map(|(_, notice)| notice),
         event: event.as_ref(),
         asks_for_revert: next.state == RolloutState::RolledBack && matches!(record.origin, Origin::Git(_)),
+        answer: None,
         revision_days: policy.retention.revision_days,
         alert_days: policy.retention.run_days,
     };
     let head = app.store.publish_rollout(head, &step, now).await?;
     if let Some((alert, _)) = &told {
-        app.metrics.count(alert);
+        telemetry::count_alert(alert);
     }
     Ok(head)
 }
@@ -179,6 +184,7 @@ async fn republish(
         notice: None,
         event: None,
         asks_for_revert: false,
+        answer: None,
         revision_days: policy.retention.revision_days,
         alert_days: policy.retention.run_days,
     };

@@ -3,9 +3,9 @@
 mod deliver;
 mod evaluate_rollouts;
 mod lifecycle_clock;
-mod metrics;
 mod notify;
 mod record_history;
+mod watch;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,8 +15,8 @@ use roster_http::env::EnvError;
 use roster_http::function::EventError;
 use roster_http::{Env, Function, Gatekeeper, Handler};
 use roster_notice::{InvalidWebhook, Targets, Topic, Webhook};
-use roster_store::reader::Reader;
-use roster_store::{Store, TableNames};
+use roster_store::reader::{Reader, Snapshot, Source};
+use roster_store::{Store, TableNames, Units};
 
 /// What tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -28,7 +28,6 @@ pub struct App {
     targets: Targets,
     clock: Clock,
     memory: Mutex<lifecycle_clock::Memory>,
-    metrics: metrics::Metrics,
 }
 
 impl App {
@@ -43,7 +42,7 @@ impl App {
     /// An app with other targets, or another clock.
     #[must_use]
     pub fn with(store: Store, targets: Targets, clock: Clock) -> Arc<Self> {
-        Arc::new(Self::made(store, targets, clock, metrics::Metrics::default()))
+        Arc::new(Self::made(store, targets, clock))
     }
 
     /// An app on AWS, with the tables, the topic and the webhooks that the environment names.
@@ -57,14 +56,22 @@ impl App {
             None => None,
         };
         let targets = Targets::new(topic, webhooks(env)?);
-        let metrics = metrics::Metrics::new(env.optional("METRICS_NAMESPACE"));
-        Ok(Arc::new(Self::made(store, targets, Arc::new(Timestamp::now), metrics)))
+        Ok(Arc::new(Self::made(store, targets, Arc::new(Timestamp::now))))
     }
 
-    fn made(store: Store, targets: Targets, clock: Clock, metrics: metrics::Metrics) -> Self {
+    fn made(store: Store, targets: Targets, clock: Clock) -> Self {
         // What is due is decided by the newest revision.
         let reader = Reader::new(store.clone(), Duration::ZERO).strongly_consistent();
-        Self { store, reader, targets, clock, memory: Mutex::default(), metrics }
+        Self { store, reader, targets, clock, memory: Mutex::default() }
+    }
+
+    /// The published catalogue as it is now: nothing is decided by an older one.
+    async fn published(&self, now: Timestamp) -> Result<Arc<Snapshot>, EventError> {
+        let served = self.reader.current(now).await.map_err(failed)?;
+        match served.source {
+            Source::Live => Ok(served.snapshot),
+            _ => Err(failed("the published catalogue is out of reach")),
+        }
     }
 }
 
@@ -86,7 +93,11 @@ fn webhooks(env: &Env) -> Result<Vec<Webhook>, EnvError> {
     })
 }
 
-impl Gatekeeper for App {}
+impl Gatekeeper for App {
+    fn consumed(&self) -> Units {
+        self.store.consumed()
+    }
+}
 
 fn failed(error: impl std::fmt::Display) -> EventError {
     EventError(error.to_string())

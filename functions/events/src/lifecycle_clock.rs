@@ -14,7 +14,7 @@ use roster_core::{ModelId, end_of_life, lifecycle::Stage, notice, status};
 use roster_http::function::EventError;
 use roster_store::StoreError;
 use roster_store::models::RecordWrite;
-use roster_store::reader::{Snapshot, Source};
+use roster_store::reader::Snapshot;
 use serde_json::{Value, json};
 
 use crate::{App, failed};
@@ -33,11 +33,7 @@ pub(crate) struct Memory {
 
 pub(crate) async fn handle(app: &App) -> Result<Value, EventError> {
     let now = (app.clock)();
-    let served = app.reader.current(now).await.map_err(failed)?;
-    if served.source != Source::Live {
-        return Err(failed("the published catalogue is out of reach"));
-    }
-    let snapshot = served.snapshot;
+    let snapshot = app.published(now).await?;
     if let Some((revision, next)) = app.memory.lock().unwrap_or_else(PoisonError::into_inner).done
         && revision == snapshot.revision
         && next.is_none_or(|next| now < next)

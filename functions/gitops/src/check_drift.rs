@@ -1,6 +1,7 @@
 //! `check-drift`: puts right what something else than Roster changed in the models table.
 
 use jiff::tz::TimeZone;
+use metrics::counter;
 use roster_core::canonical;
 use roster_core::notice::{Kind, Notice};
 use roster_http::function::EventError;
@@ -19,6 +20,8 @@ pub(crate) async fn handle(app: &App, _event: Value) -> Result<Value, EventError
             for drift in &report.drift {
                 tracing::warn!(model = %drift.id, kind = ?drift.kind, fields = drift.changes.len(), "drift");
             }
+            let edited = report.drift.iter().filter(|drift| drift.kind != DriftKind::Pending).count();
+            counter!("Drift").increment(u64::try_from(edited).unwrap_or(u64::MAX));
             if let Some(notice) = notice(&report) {
                 app.store.notify(&notice, report.checked_at).await;
             }

@@ -4,11 +4,12 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use metrics::{counter, histogram};
 use roster_core::audit::{AuditEvent, EventKind};
 use roster_core::notice::{Kind, Notice};
 use roster_http::function::EventError;
 use roster_store::TakenWish;
-use roster_sync::{Options, RunReport, SyncError};
+use roster_sync::{Options, RunReport, State, SyncError};
 use serde_json::{Value, json};
 
 use crate::App;
@@ -22,6 +23,8 @@ pub(crate) const PACE_MS: u64 = 1_000;
 const ROUNDS: usize = 3;
 /// How often the wishes are read again after a pause, or after another run was faster.
 const TRIES: usize = 5;
+/// The state of a run that came to no end.
+const FAILED: &str = "failed";
 
 /// Looks at the branch, and again while wishes come in.
 ///
@@ -89,6 +92,7 @@ async fn look(app: &App) -> Result<Option<RunReport>, EventError> {
     let reconciler = match app.reconciler().await {
         Ok(reconciler) => reconciler,
         Err(error) => {
+            count(FAILED);
             tell(app, None, &error.to_string()).await;
             return Err(failed(error));
         }
@@ -99,11 +103,19 @@ async fn look(app: &App) -> Result<Option<RunReport>, EventError> {
         outcomes.note(report);
         let (state, commit, revision) = (report.state.name(), report.commit.as_str(), report.revision);
         tracing::info!(state, commit, revision, at, of, "commit reconciled");
+        if report.state == State::Applied {
+            let lag = Timestamp::now().duration_since(report.committed_at);
+            histogram!("SyncLag").record(lag.as_secs_f64().max(0.0));
+        }
     });
     let done = match run.await {
-        Ok(report) => Ok(Some(report)),
+        Ok(report) => {
+            count(report.state.name());
+            Ok(Some(report))
+        }
         Err(SyncError::Busy) => Ok(None),
         Err(error) => {
+            count(FAILED);
             let (commit, why) = (error.failed_commit().map(|commit| commit.to_string()), error.told());
             tell(app, commit.as_deref(), &why).await;
             if let Some(commit) = commit {
@@ -116,6 +128,11 @@ async fn look(app: &App) -> Result<Option<RunReport>, EventError> {
         statuses.add(outcomes);
     }
     done
+}
+
+/// Counts a run by what it ended in.
+fn count(state: &'static str) {
+    counter!("SyncRuns", "State" => state).increment(1);
 }
 
 fn failed(error: impl std::fmt::Display) -> EventError {
@@ -137,7 +154,7 @@ async fn tell(app: &App, commit: Option<&str>, why: &str) {
         failures.insert((at, why.to_owned()))
     };
     if is_news {
-        let run = json!({"state": "failed", "commit": commit, "message": why});
+        let run = json!({"state": FAILED, "commit": commit, "message": why});
         // The tables may be what fails, and then neither the policy can be read nor anything be kept.
         let kept = async {
             let days = app.policies.current(&app.store).await?.retention.run_days;

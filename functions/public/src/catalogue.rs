@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::header::{CACHE_CONTROL, WARNING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
+use metrics::{counter, histogram};
 use roster_core::tier::Tier;
 use roster_http::fingerprint::fingerprint;
 use roster_http::{Caller, Cursor, ETag, Problem, Request};
@@ -49,7 +50,14 @@ impl App {
 
     /// The newest catalogue.
     pub(crate) async fn catalogue(&self, now: Timestamp) -> Result<Served, Problem> {
-        self.reader.current(now).await.map_err(Problem::from)
+        let served = self.reader.current(now).await.map_err(Problem::from)?;
+        if served.snapshot.bundle.is_none() {
+            histogram!("RevisionAge").record(now.duration_since(served.snapshot.published_at).as_secs_f64().max(0.0));
+        }
+        if is_degraded(served.source) {
+            counter!("StaleReads").increment(1);
+        }
+        Ok(served)
     }
 
     /// When the models of a catalogue first appeared.

@@ -35,7 +35,7 @@ use roster_http::env::EnvError;
 use roster_http::function::{HandlerFuture, HttpHandler};
 use roster_http::{Access, Admission, Dialect, Env, Function, Gate, Gatekeeper, Handler, Problem, Request, Role};
 use roster_store::reader::Reader;
-use roster_store::{Bundled, Store, TableNames};
+use roster_store::{Bundled, Store, TableNames, Units};
 
 pub use shadow::ShadowCounts;
 
@@ -88,6 +88,10 @@ impl App {
 }
 
 impl Gatekeeper for App {
+    fn consumed(&self) -> Units {
+        self.store.consumed()
+    }
+
     fn admit<'a>(&'a self, access: Access, request: &'a Request) -> HandlerFuture<'a, Result<Admission, Problem>> {
         Box::pin(async move {
             let policy = async { Ok(self.catalogue(request.now).await?.snapshot.policy.clone()) };

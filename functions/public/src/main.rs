@@ -1,14 +1,14 @@
 //! The `public` artifact: Lambda's `_HANDLER` names the function.
 
 use jiff::Timestamp;
-use roster_http::{Env, lambda};
+use roster_http::{Env, Telemetry, lambda};
 use roster_public::{App, FUNCTIONS};
 
 #[tokio::main]
 async fn main() -> Result<(), lambda::Error> {
     let env = Env::from_process();
-    lambda::init_logging(&env);
+    let telemetry = Telemetry::begin(&env)?;
     let app = App::from_env(&env).await?;
     app.warm(Timestamp::now()).await;
-    lambda::run(FUNCTIONS, app, &env).await
+    lambda::run(FUNCTIONS, app, &env, &telemetry).await
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use metrics::counter;
 use roster_core::tier::Tier;
 use roster_core::view::View;
 use roster_store::reader::Snapshot;
@@ -61,6 +62,7 @@ impl App {
             let differences = differences(&table, &bundle, tier);
             let counts = self.shadow.count(&differences);
             if !differences.is_empty() {
+                counter!("Mismatches").increment(1);
                 let fields: BTreeSet<&str> =
                     differences.iter().flat_map(|difference| &difference.fields).map(String::as_str).collect();
                 let models: Vec<&str> = differences.iter().take(NAMED).map(|difference| difference.id).collect();

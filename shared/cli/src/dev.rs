@@ -11,7 +11,7 @@ use roster_core::tier::Tier;
 use roster_git::{CommitId, Location, Repository};
 use roster_http::auth::Role;
 use roster_http::function::{Host, Hosted};
-use roster_http::{Env, lambda};
+use roster_http::{Env, Telemetry};
 use roster_local::{DataDir, Hosts, LocalValues, Stack, StackOptions, Template};
 use serde_json::{Value, json};
 
@@ -73,7 +73,9 @@ const FROM_OUTSIDE: [&str; 14] = [
 /// Runs until Ctrl-C or SIGTERM.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let output = Output::new(false);
-    lambda::init_logging(&Env::from_iter([("LOG_LEVEL".to_owned(), format!("{},dynoxide=error", arguments.log))]));
+    // The local stack counts nothing, and sends no traces.
+    Telemetry::begin(&Env::from_iter([("LOG_LEVEL".to_owned(), format!("{},dynoxide=error", arguments.log))]))
+        .map_err(Failure::new)?;
     let bundled: Cow<'static, [u8]> = match &arguments.snapshot {
         Some(file) => snapshot::read(file)?.into_bytes().into(),
         None => roster_public::SNAPSHOT.into(),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::audit::Severity;
+use crate::evaluate::{Report, Verdict};
 use crate::model::ModelId;
 use crate::notice::{Kind, Notice};
 use crate::rollout::{RolloutState, RolloutStatus};
@@ -53,14 +54,56 @@ pub fn of_rollout(model: &ModelId, status: &RolloutStatus) -> Option<(Alert, Not
         "reason": status.reason,
     });
     let notice = Notice::new(kind, &subject, status.changed_at, data);
-    let alert = Alert {
-        id: notice.id.clone(),
-        kind: kind.name().to_owned(),
-        severity,
-        at: status.changed_at,
-        model_id: model.clone(),
-        version: status.version.clone(),
-        message,
+    Some((of_notice(&notice, severity, model, &status.version, message), notice))
+}
+
+/// What it alerts of that the version in use breaks a threshold, or keeps them all again; and the notice that tells it
+/// outside. `since` is when the breach was first seen.
+#[must_use]
+pub fn of_breach(
+    model: &ModelId,
+    version: &semver::Version,
+    since: Timestamp,
+    report: &Report,
+    now: Timestamp,
+) -> (Alert, Notice) {
+    let (kind, severity, message) = match report.verdict {
+        Verdict::Failed => {
+            let message = format!("{version} takes the traffic and does not measure up: {}", report.told());
+            (Kind::VersionFailing, Severity::Critical, message)
+        }
+        Verdict::Passed | Verdict::InsufficientData => {
+            let message = format!("{version} did not measure up since {since}, and does again: {}", report.told());
+            (Kind::VersionRecovered, Severity::Info, message)
+        }
     };
-    Some((alert, notice))
+    let subject = [model.as_str(), &version.to_string(), &since.to_string()];
+    let data = json!({
+        "modelId": model,
+        "version": version,
+        "since": since,
+        "severity": severity,
+        "message": message,
+        "checks": report.checks,
+    });
+    let notice = Notice::new(kind, &subject, now, data);
+    (of_notice(&notice, severity, model, version, message), notice)
+}
+
+fn of_notice(
+    notice: &Notice,
+    severity: Severity,
+    model: &ModelId,
+    version: &semver::Version,
+    message: String,
+) -> Alert {
+    Alert {
+        id: notice.id.clone(),
+        kind: notice.kind.name().to_owned(),
+        severity,
+        at: notice.at,
+        model_id: model.clone(),
+        version: version.clone(),
+        message,
+    }
 }

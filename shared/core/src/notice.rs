@@ -34,6 +34,8 @@ pub enum Kind {
     RolloutPromoted,
     RolloutPaused,
     RolloutRolledBack,
+    VersionFailing,
+    VersionRecovered,
 }
 
 impl Kind {
@@ -57,6 +59,8 @@ impl Kind {
             Self::RolloutPromoted => "rollout.promoted",
             Self::RolloutPaused => "rollout.paused",
             Self::RolloutRolledBack => "rollout.rolled_back",
+            Self::VersionFailing => "version.failing",
+            Self::VersionRecovered => "version.recovered",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::decimal::Exact;
@@ -213,6 +213,20 @@ impl Default for EvaluationPolicy {
             min_confidence: Exact::from_parts(7, 1),
             window_minutes: 60,
         }
+    }
+}
+
+impl EvaluationPolicy {
+    /// How long the time is of which the results count by themselves.
+    #[must_use]
+    pub fn window(&self) -> SignedDuration {
+        SignedDuration::from_mins(i64::try_from(self.window_minutes).unwrap_or(i64::MAX).min(i64::from(i32::MAX)))
+    }
+
+    /// When that time began which ends now.
+    #[must_use]
+    pub fn window_start(&self, now: Timestamp) -> Timestamp {
+        now.saturating_sub(self.window()).unwrap_or(Timestamp::MIN)
     }
 }
 

@@ -173,8 +173,7 @@ impl Attempt {
         };
         // A step that just began has had no time to be measured. And what it waits for changes all the time; that it
         // waits is news once.
-        let window = i64::try_from(self.limits.window_minutes).unwrap_or(i64::MAX).min(i64::from(i32::MAX));
-        let is_early = now < later(status.since, SignedDuration::from_mins(window));
+        let is_early = now < later(status.since, self.limits.window());
         let is_news = status.state == RolloutState::Running && !is_early;
         is_news.then(|| status.moved(RolloutState::Paused, obstacle, now))
     }

@@ -6,7 +6,8 @@ use std::time::Instant;
 use futures::FutureExt as _;
 use http::header::{CONTENT_LENGTH, ORIGIN};
 use http::{HeaderValue, Method, StatusCode};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, field};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::cors::Cors;
 use crate::encoding;
@@ -14,6 +15,7 @@ use crate::function::Host;
 use crate::problem::Problem;
 use crate::reply::Reply;
 use crate::request::Request;
+use crate::{telemetry, traces};
 
 /// Lambda answers at most 6 MB; this leaves room for the headers and the envelope.
 const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024 - 64 * 1024;
@@ -22,9 +24,26 @@ pub const MAX_JSON_BYTES: usize = MAX_PAYLOAD_BYTES / 2;
 
 /// Calls a function and makes its outcome a reply, whatever happens, and logs it once.
 pub async fn answer(host: &dyn Host, function: &str, request: Request, cors: &Cors) -> Reply {
-    let span = tracing::error_span!("request", function, request_id = request.request_id);
+    // Whoever reads the catalogue says which revision it was, and whoever is asked for a trace how it went on.
+    let span = tracing::error_span!(
+        "request",
+        otel.name = function,
+        otel.kind = "server",
+        function,
+        request_id = request.request_id,
+        revision = field::Empty,
+        commit = field::Empty,
+    );
+    if let Some(parent) = traces::parent(&request.headers) {
+        // It fails where no traces are made.
+        let _ = span.set_parent(parent);
+    }
+    span.set_attribute("http.request.method", request.method.to_string());
+    span.set_attribute("url.path", request.path.clone());
     let origin = request.headers.get(ORIGIN).cloned();
-    cors.apply(origin.as_ref(), call(host, function, request).instrument(span).await)
+    let reply = call(host, function, request).instrument(span.clone()).await;
+    span.set_attribute("http.response.status_code", i64::from(reply.status.as_u16()));
+    cors.apply(origin.as_ref(), reply)
 }
 
 async fn call(host: &dyn Host, function: &str, request: Request) -> Reply {
@@ -45,7 +64,9 @@ async fn call(host: &dyn Host, function: &str, request: Request) -> Reply {
     let reply = reply.unwrap_or_else(|problem| problem.into_reply(&request_id));
     let reply = if method == Method::HEAD { without_body(reply) } else { reply };
     let (status, bytes) = (reply.status.as_u16(), reply.body.len());
-    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let took = started.elapsed();
+    telemetry::count_answer(reply.status, took);
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     tracing::info!(%method, path, status, bytes, micros, "answered");
     reply
 }

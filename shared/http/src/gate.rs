@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue};
 use roster_core::Policy;
-use roster_store::{Limiter, Store, limiter};
+use roster_store::{Limiter, Store, Units, limiter};
 
 use crate::auth::{Authenticator, Caller, Role};
 use crate::env::{Env, EnvError};
@@ -46,6 +46,11 @@ pub struct Admission {
 
 /// Lets requests in, for all functions of an artifact.
 pub trait Gatekeeper: Send + Sync {
+    /// What the artifact consumed of the tables so far.
+    fn consumed(&self) -> Units {
+        Units::default()
+    }
+
     /// Lets a request in. An artifact that does not say how lets nobody in.
     ///
     /// # Errors

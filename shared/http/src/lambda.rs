@@ -2,7 +2,7 @@
 
 use std::future::{Future, ready};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -10,8 +10,9 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Body, IntoResponse, RequestExt as _};
 use lambda_runtime::{LambdaEvent, service_fn};
 use percent_encoding::percent_decode_str;
+use roster_store::Units;
 use serde_json::Value;
-use tracing_subscriber::EnvFilter;
+use tracing::{Instrument as _, field};
 
 use crate::answer::answer;
 use crate::auth::Caller;
@@ -21,17 +22,9 @@ use crate::function::{EventError, Function, Handler, Hosted};
 use crate::gate::Gatekeeper;
 use crate::reply::Reply;
 use crate::request::Request;
+use crate::telemetry::Telemetry;
 
 pub use lambda_runtime::Error;
-
-/// Logs JSON lines to standard output, from the level that `LOG_LEVEL` names, or else `info`.
-pub fn init_logging(env: &Env) {
-    let level = env.optional("LOG_LEVEL").unwrap_or("info");
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let json = tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false);
-    // Whoever logs already, as a test does, goes on.
-    let _ = json.with_env_filter(filter).try_init();
-}
 
 /// Serves the function that `_HANDLER` names until Lambda ends the process.
 ///
@@ -41,28 +34,58 @@ pub async fn run<App: Gatekeeper + 'static>(
     functions: &'static [Function<App>],
     app: Arc<App>,
     env: &Env,
+    telemetry: &Telemetry,
 ) -> Result<(), Error> {
     let name = env.required("_HANDLER")?;
+    let spent = &Spent::default();
+    // What the start consumed is the first invocation's.
+    let flush = async || telemetry.flush(spent.since(app.consumed())).await;
     let function = functions.iter().find(|function| function.name == name);
     match function.map(|function| &function.handler) {
         None => Err(EnvError::Invalid { name: "_HANDLER", expected: "a function of this artifact" }.into()),
         Some(Handler::Http(..) | Handler::Foreign(..)) => {
-            let (host, cors) = (&Hosted::new(app, functions), &Cors::from_env(env));
-            let serve =
-                async |event| Ok::<_, Error>(answer(host, name, request_of(event, Timestamp::now()), cors).await);
+            let (host, cors) = (&Hosted::new(app.clone(), functions), &Cors::from_env(env));
+            let serve = async |event| {
+                let reply = answer(host, name, request_of(event, Timestamp::now()), cors).await;
+                flush().await;
+                Ok::<_, Error>(reply)
+            };
             lambda_http::run(service_fn(serve)).await
         }
         Some(Handler::Event(handle)) => {
             let app = &app;
             let serve = async |event: LambdaEvent<Value>| {
-                let outcome = handle(app, event.payload).await;
-                outcome.map_err(|EventError(error)| {
-                    tracing::error!(function = name, error, "the event failed");
+                let span = tracing::error_span!(
+                    "event",
+                    otel.name = name,
+                    function = name,
+                    request_id = event.context.request_id,
+                    revision = field::Empty,
+                    commit = field::Empty,
+                );
+                let outcome = handle(app, event.payload).instrument(span.clone()).await;
+                let outcome = outcome.map_err(|EventError(error)| {
+                    span.in_scope(|| tracing::error!(error, "the event failed"));
                     error
-                })
+                });
+                drop(span);
+                flush().await;
+                outcome
             };
             lambda_runtime::run(service_fn(serve)).await
         }
+    }
+}
+
+/// The units that are accounted for.
+#[derive(Default)]
+struct Spent(Mutex<Units>);
+
+impl Spent {
+    /// What was consumed since this was asked last.
+    fn since(&self, total: Units) -> Units {
+        let mut before = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        total - std::mem::replace(&mut *before, total)
     }
 }
 

@@ -22,9 +22,11 @@ pub mod problem;
 pub mod query;
 pub mod reply;
 pub mod request;
+pub mod telemetry;
 #[cfg(test)]
 mod testing;
 mod token;
+mod traces;
 
 pub use answer::{MAX_JSON_BYTES, answer};
 pub use auth::{Authenticator, Caller, Role};
@@ -40,3 +42,4 @@ pub use problem::Problem;
 pub use query::Query;
 pub use reply::Reply;
 pub use request::Request;
+pub use telemetry::Telemetry;

@@ -104,8 +104,7 @@ impl Store {
         actions.extend(self.record_actions(write)?.0);
         actions.extend(self.flip_actions(publication)?);
         if let Some((key, answer)) = answer {
-            let item = answer_item(key, answer, now)?;
-            actions.push(Action::put("idempotency key", &self.tables.runtime, item, Some(unused(now)))?);
+            actions.push(self.answer_action(key, answer, now)?);
         }
         if let Some(event) = event {
             actions.push(Action::put("event", &self.tables.history, event_item(event)?, None)?);
@@ -131,6 +130,17 @@ impl Store {
             true => Ok(()),
             false => Err(StoreError::Conflict("idempotency key".to_owned())),
         }
+    }
+
+    /// The action that keeps an answer, void when the key was used meanwhile.
+    pub(crate) fn answer_action(
+        &self,
+        key: &IdempotencyKey,
+        answer: &Answer,
+        now: Timestamp,
+    ) -> Result<Action, StoreError> {
+        let item = answer_item(key, answer, now)?;
+        Action::put("idempotency key", &self.tables.runtime, item, Some(unused(now)))
     }
 }
 

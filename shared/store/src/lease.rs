@@ -179,7 +179,7 @@ impl Store {
     }
 
     pub(crate) fn clear_intent_action(&self) -> Result<Action, StoreError> {
-        Action::delete("intent", &self.tables.runtime, key(PK, Some("intent")))
+        Action::delete("intent", &self.tables.runtime, key(PK, Some("intent")), None)
     }
 
     /// The check that makes a transaction void while anybody holds the lease.

@@ -37,7 +37,7 @@ pub mod streams;
 #[cfg(feature = "local")]
 pub mod tables;
 
-pub use alerts::{AlertFilter, KeptAlert};
+pub use alerts::{AlertFilter, Breach, KeptAlert};
 pub use appearances::Appearances;
 pub use approvals::{Approval, ManualHold};
 pub use audit::{AuditPage, AuditRange, Order, Position};

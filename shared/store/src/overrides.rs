@@ -41,7 +41,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when the lease is lost.
     pub async fn forget_override(&self, lease: &Lease, id: &ModelId) -> Result<(), StoreError> {
-        let delete = Action::delete("override", &self.tables.runtime, override_key(id))?;
+        let delete = Action::delete("override", &self.tables.runtime, override_key(id), None)?;
         self.transact(&[self.fence_action(lease)?, delete]).await
     }
 
@@ -53,7 +53,7 @@ impl Store {
             return Action::put("override", table, item.build(), None).map(Some);
         }
         let ends = record.change.operations.contains(&Operation::EndOverride);
-        ends.then(|| Action::delete("override", table, override_key(id))).transpose()
+        ends.then(|| Action::delete("override", table, override_key(id), None)).transpose()
     }
 }
 

@@ -186,6 +186,15 @@ impl Reader {
     /// # Errors
     /// [`StoreError`] when the table is out of reach, nothing was loaded before, and nothing is bundled.
     pub async fn current(&self, now: Timestamp) -> Result<Served, StoreError> {
+        let served = self.looked(now).await?;
+        // What is logged of a request says what it was answered from.
+        let (snapshot, span) = (&served.snapshot, tracing::Span::current());
+        span.record("revision", snapshot.revision);
+        span.record("commit", snapshot.commit.as_deref());
+        Ok(served)
+    }
+
+    async fn looked(&self, now: Timestamp) -> Result<Served, StoreError> {
         if let Some(served) = self.fresh(now) {
             return Ok(served);
         }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::client::{Store, StoreError};
+use crate::edits::{Answer, IdempotencyKey};
 use crate::history::event_item;
 use crate::item::{Builder, Item};
 use crate::models::RecordWrite;
@@ -42,6 +43,8 @@ pub struct RolloutStep<'s> {
     pub event: Option<&'s AuditEvent>,
     /// Whether the file of the model is to say it too: that is asked of whoever proposes changes.
     pub asks_for_revert: bool,
+    /// What a request for it is answered, where the same request is to get that again.
+    pub answer: Option<(&'s IdempotencyKey, &'s Answer)>,
     /// For how long the revision's manifest is kept, in days.
     pub revision_days: u64,
     /// For how long the alert is kept, in days.
@@ -144,10 +147,13 @@ impl Store {
         });
         actions.extend(self.flip_actions(&publication)?);
         if let Some(alert) = step.alert {
-            actions.push(self.alert_action(alert, now, seconds(step.alert_days))?);
+            actions.push(self.alert_action(alert, now, step.alert_days)?);
         }
         if let Some(notice) = step.notice {
             actions.extend(self.notice_actions(notice, now)?);
+        }
+        if let Some((key, answer)) = step.answer {
+            actions.push(self.answer_action(key, answer, now)?);
         }
         if let Some(event) = step.event {
             actions.push(Action::put("event", &self.tables.history, event_item(event)?, None)?);
@@ -177,6 +183,7 @@ impl Store {
     }
 }
 
-fn seconds(days: u64) -> i64 {
+/// Days in seconds.
+pub(crate) fn seconds(days: u64) -> i64 {
     i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(86_400)
 }

@@ -86,9 +86,12 @@ impl Action {
         Ok(Self { what: what.to_owned(), write: TransactWriteItem::builder().update(update).build() })
     }
 
-    pub(crate) fn delete(what: &str, table: &str, key: Item) -> Result<Self, StoreError> {
-        let delete =
-            Delete::builder().table_name(table).set_key(Some(key)).build().map_err(call("TransactWriteItems"))?;
+    pub(crate) fn delete(what: &str, table: &str, key: Item, condition: Option<Condition>) -> Result<Self, StoreError> {
+        let mut delete = Delete::builder().table_name(table).set_key(Some(key));
+        if let Some(Condition { expression, values }) = condition {
+            delete = delete.condition_expression(expression).set_expression_attribute_values(Some(values));
+        }
+        let delete = delete.build().map_err(call("TransactWriteItems"))?;
         Ok(Self { what: what.to_owned(), write: TransactWriteItem::builder().delete(delete).build() })
     }
 }

@@ -445,6 +445,7 @@ impl Reconciler {
             state,
             revision: session.revision(),
             commit: id.to_string(),
+            committed_at: asked.commit.committed_at,
             subject: asked.commit.subject.clone(),
             pull_request: asked.commit.pull_request,
             digest: session.roots().digest(),

@@ -58,6 +58,9 @@ pub struct CommitReport {
     pub revision: u64,
     /// The commit.
     pub commit: String,
+    /// When it was committed.
+    #[serde(skip)]
+    pub committed_at: Timestamp,
     /// The first line of its message.
     pub subject: String,
     /// The pull request that its message names.

@@ -2,8 +2,6 @@
 //! each notice arrives, signed, whoever fails to take it at first.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -11,11 +9,10 @@ use roster_core::notice::{Kind, Notice};
 use roster_core::plan::Operation;
 use roster_core::status::{self, Status};
 use roster_core::{Policy, end_of_life};
-use roster_events::{App, FUNCTIONS};
-use roster_http::function::{Host as _, Hosted};
 use roster_notice::{Targets, Topic, Webhook};
 use roster_store::Store;
 use roster_store::audit::{AuditRange, Order};
+use roster_tests::events::Events;
 use roster_tests::proxy::{Death, Dying, Proxy};
 use roster_tests::receiver::{Received, Receiver};
 use roster_tests::repository::{TestRepository, model};
@@ -26,43 +23,16 @@ use serde_json::{Value, json};
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const DAY: i64 = 86_400;
 
-/// The functions, with a time that a test sets.
-struct Events {
-    host: Hosted<App>,
-    now: Arc<AtomicI64>,
-}
-
-impl Events {
-    fn new(store: Store, targets: Targets, now: Timestamp) -> Self {
-        let now = Arc::new(AtomicI64::new(now.as_second()));
-        let time = now.clone();
-        let clock = Arc::new(move || Timestamp::from_second(time.load(Ordering::SeqCst)).unwrap());
-        Self { host: Hosted::new(App::with(store, targets, clock), FUNCTIONS), now }
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp::from_second(self.now.load(Ordering::SeqCst)).unwrap()
-    }
-
-    fn pass(&self, time: SignedDuration) {
-        self.now.fetch_add(time.as_secs(), Ordering::SeqCst);
-    }
-
-    async fn call(&self, function: &str) -> Result<Value, String> {
-        self.host.event(function, json!({"source": "test"})).unwrap().await.map_err(|error| error.to_string())
-    }
-
-    /// Sends what is due, with pauses, until the outbox is empty; answers how often.
-    async fn send_all(&self, store: &Store) -> usize {
-        for round in 0..200 {
-            if outbox(store).await.is_empty() {
-                return round;
-            }
-            self.pass(SignedDuration::from_mins(30));
-            self.call("notify").await.unwrap();
+/// Sends what is due, with pauses, until the outbox is empty; answers how often.
+async fn send_all(events: &Events, store: &Store) -> usize {
+    for round in 0..200 {
+        if outbox(store).await.is_empty() {
+            return round;
         }
-        panic!("the outbox does not empty");
+        events.pass(SignedDuration::from_mins(30));
+        events.call("notify").await.unwrap();
     }
+    panic!("the outbox does not empty");
 }
 
 async fn outbox(store: &Store) -> Vec<roster_store::Pending> {
@@ -112,7 +82,7 @@ async fn a_webhook_that_fails_at_first_gets_everything_in_the_end() {
     receiver.wait_for(6).await;
     stack.settle().await;
     let events = Events::new(stack.store.clone(), webhooks(&receiver.url), Timestamp::now());
-    events.send_all(&stack.store).await;
+    send_all(&events, &stack.store).await;
 
     let received = receiver.received();
     let mut arrived: BTreeMap<String, u32> = BTreeMap::new();
@@ -150,7 +120,7 @@ async fn a_topic_and_a_webhook_fail_each_for_itself() {
     let notice = Notice::new(Kind::SyncFailed, &["x"], now, json!({"error": "a & b"}));
     assert!(tables.store.post(&notice, now).await.unwrap());
     assert!(!tables.store.post(&notice, now).await.unwrap(), "it is there");
-    events.send_all(&tables.store).await;
+    send_all(&events, &tables.store).await;
     assert!(!tables.store.post(&notice, now).await.unwrap(), "it was there");
     assert_eq!((sns.received().len(), receiver.received().len()), (1, 2));
     let form = &sns.received()[0].body;
@@ -173,7 +143,7 @@ async fn what_nobody_takes_is_given_up_and_told() {
         let events = Events::new(tables.store.clone(), webhooks(&receiver.url), now);
         let notice = Notice::new(Kind::SyncFailed, &[&status.to_string()], now, json!({}));
         tables.store.post(&notice, now).await.unwrap();
-        events.send_all(&tables.store).await;
+        send_all(&events, &tables.store).await;
         let tries = receiver.received().len();
         assert!((least..=most).contains(&tries), "{status}: {tries}");
         let range =

@@ -1,8 +1,7 @@
 //! New versions take over or are taken back by what is measured of them alone, whoever else is at work.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,12 +9,11 @@ use roster_core::ModelId;
 use roster_core::record::Record;
 use roster_core::rollout::RolloutState;
 use roster_core::status::Status;
-use roster_events::{App, FUNCTIONS};
 use roster_http::Role;
-use roster_http::function::{Host as _, Hosted};
 use roster_notice::Targets;
 use roster_store::models::RecordWrite;
 use roster_store::{Revert, Store};
+use roster_tests::events::Events;
 use roster_tests::proxy::{Death, Dying, Proxy};
 use roster_tests::repository::model;
 use roster_tests::stack::{Answer, TestStack, token};
@@ -24,39 +22,8 @@ use serde_json::{Value, json};
 const ID: &str = "p/one";
 const MINUTE: i64 = 60;
 
-/// What runs by itself, at a time that a test sets.
-struct Events {
-    host: Hosted<App>,
-    now: Arc<AtomicI64>,
-}
-
-impl Events {
-    fn new(store: Store, now: Timestamp) -> Self {
-        let now = Arc::new(AtomicI64::new(now.as_second()));
-        let time = now.clone();
-        let clock = Arc::new(move || Timestamp::from_second(time.load(Ordering::SeqCst)).unwrap());
-        Self { host: Hosted::new(App::with(store, Targets::default(), clock), FUNCTIONS), now }
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp::from_second(self.now.load(Ordering::SeqCst)).unwrap()
-    }
-
-    fn pass(&self, minutes: i64) {
-        self.now.fetch_add(minutes * MINUTE, Ordering::SeqCst);
-    }
-
-    async fn call(&self, function: &str) -> Result<Value, String> {
-        self.host.event(function, json!({"source": "test"})).unwrap().await.map_err(|error| error.to_string())
-    }
-
-    /// What the controller does now, in words.
-    async fn evaluate(&self) -> Vec<String> {
-        let outcome = self.call("evaluate-rollouts").await.unwrap();
-        assert_eq!(outcome["left"], 0, "{outcome}");
-        let steps = outcome["steps"].as_array().unwrap().iter();
-        steps.map(|step| step["told"].as_str().unwrap().to_owned()).collect()
-    }
+fn events(store: Store, now: Timestamp) -> Events {
+    Events::new(store, Targets::default(), now)
 }
 
 /// A stack that follows `p/one`, with a canary beside its active version, and a clock that is hours behind: results may
@@ -86,7 +53,7 @@ impl Rollout {
         stack.sync().await;
         // Within a minute, so that what is told of a second before is of the same minute.
         let begin = (Timestamp::now().as_second() - 12 * 60 * MINUTE).div_euclid(MINUTE) * MINUTE + 17;
-        let events = Events::new(stack.store.clone(), Timestamp::from_second(begin).unwrap());
+        let events = events(stack.store.clone(), Timestamp::from_second(begin).unwrap());
         Self { stack, events, batches: AtomicU64::new(0) }
     }
 
@@ -109,11 +76,23 @@ impl Rollout {
         assert_eq!((answer.status, &answer.json()["counted"]), (202, &json!(count)), "{}", answer.text);
     }
 
+    fn pass(&self, minutes: i64) {
+        self.events.pass(SignedDuration::from_mins(minutes));
+    }
+
+    /// What the controller does now, in words.
+    async fn evaluate(&self) -> Vec<String> {
+        let outcome = self.events.call("evaluate-rollouts").await.unwrap();
+        assert_eq!(outcome["left"], 0, "{outcome}");
+        let steps = outcome["steps"].as_array().unwrap().iter();
+        steps.map(|step| step["told"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// A minute passes, with results in it, and the controller looks.
     async fn minute(&self, count: usize, failures: usize) -> Vec<String> {
-        self.events.pass(1);
+        self.pass(1);
         self.results(count, failures).await;
-        self.events.evaluate().await
+        self.evaluate().await
     }
 
     async fn resolve(&self, key: &str) -> Answer {
@@ -161,11 +140,11 @@ impl Rollout {
     }
 
     async fn promote(&self) {
-        self.events.evaluate().await;
+        self.evaluate().await;
         for _ in 0..4 {
-            self.events.pass(30);
+            self.pass(30);
             self.minute(100, 0).await;
-            self.events.pass(30);
+            self.pass(30);
             self.minute(100, 0).await;
         }
         assert_eq!(self.state().await, Some(RolloutState::Promoted));
@@ -178,7 +157,7 @@ async fn a_canary_is_promoted_by_measurements_alone() {
     assert_eq!(rollout.shares().await, BTreeMap::from([("1.0.0".to_owned(), 200)]), "it did not begin yet");
     let digest = rollout.stack.store.head(true).await.unwrap().unwrap().roots.digest();
     let begun = "the rollout of 2.0.0 goes on: begins: step 1 of 3 is 5% of the traffic for 1 hours";
-    assert_eq!(rollout.events.evaluate().await, [begun]);
+    assert_eq!(rollout.evaluate().await, [begun]);
     let shares = rollout.shares().await;
     assert!((2..=25).contains(&shares["2.0.0"]), "{shares:?}");
     let first = rollout.resolve("user-1").await.json();
@@ -193,13 +172,13 @@ async fn a_canary_is_promoted_by_measurements_alone() {
     assert_eq!(known["version"], rollout.resolve("ann").await.json()["version"], "a subject is a key");
 
     assert_eq!(rollout.minute(100, 2).await, [""; 0], "the hour is not over");
-    rollout.events.pass(60);
+    rollout.pass(60);
     let told = rollout.minute(10, 0).await;
     assert!(told[0].contains("110 results keep every threshold: step 2 of 3 is 50% of the traffic"), "{told:?}");
     let shares = rollout.shares().await;
     assert!((70..=130).contains(&shares["2.0.0"]), "{shares:?}");
     // Too few results are waited for: nobody is told before the window has passed.
-    rollout.events.pass(59);
+    rollout.pass(59);
     assert_eq!(rollout.minute(1, 0).await.len(), 1);
     assert_eq!(rollout.state().await, Some(RolloutState::Paused));
     assert_eq!(rollout.minute(1, 0).await, [""; 0], "that it waits is news once");
@@ -231,7 +210,7 @@ async fn a_canary_is_promoted_by_measurements_alone() {
     // The old version retires at its end, once.
     let record = rollout.record().await;
     let end = record.status.rollout.as_ref().unwrap().stable_end_of_life.unwrap();
-    let later = Events::new(rollout.stack.store.clone(), end);
+    let later = events(rollout.stack.store.clone(), end);
     for _ in 0..2 {
         later.call("lifecycle-clock").await.unwrap();
     }
@@ -256,8 +235,8 @@ async fn a_canary_is_promoted_by_measurements_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_breach_pins_the_stable_version_until_a_new_commit() {
     let rollout = Rollout::new().await;
-    rollout.events.evaluate().await;
-    rollout.events.pass(1);
+    rollout.evaluate().await;
+    rollout.pass(1);
     let told = rollout.minute(100, 12).await;
     assert!(
         told[0].starts_with("2.0.0 was rolled back to 1.0.0: an error rate of 0.12 of 100 results breaks 0.05"),
@@ -292,13 +271,13 @@ async fn a_breach_pins_the_stable_version_until_a_new_commit() {
     );
 
     // Neither time nor a poll brings it back; what is published can be lost, and it stays away.
-    rollout.events.pass(300);
+    rollout.pass(300);
     assert_eq!(rollout.minute(100, 0).await, [""; 0]);
     assert_eq!(rollout.stack.sync().await["state"], "unchanged");
     rollout.stack.lose_published().await;
     rollout.stack.sync().await;
     assert_eq!(rollout.resolve("user-1").await.json()["version"], "1.0.0");
-    assert_eq!(rollout.events.evaluate().await.len(), 1, "it is shown again");
+    assert_eq!(rollout.evaluate().await.len(), 1, "it is shown again");
     assert_eq!(rollout.resolve("user-1").await.json()["rollout"]["is_blocked"], true);
     assert_eq!(rollout.alerts("").await.len(), 1, "and told once");
 
@@ -308,8 +287,8 @@ async fn a_breach_pins_the_stable_version_until_a_new_commit() {
     rollout.stack.repository.commit("Mend 2.0.0");
     rollout.stack.sync().await;
     assert_eq!((rollout.state().await, rollout.resolve("user-1").await.json()["rollout"].clone()), (None, Value::Null));
-    assert!(rollout.events.evaluate().await[0].contains("begins"));
-    rollout.events.pass(1);
+    assert!(rollout.evaluate().await[0].contains("begins"));
+    rollout.pass(1);
     assert_eq!(rollout.minute(100, 0).await, [""; 0]);
     assert_eq!(rollout.state().await, Some(RolloutState::Running));
     rollout.stack.close().await;
@@ -319,17 +298,17 @@ async fn a_breach_pins_the_stable_version_until_a_new_commit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_record_says_is_published_no_longer() {
     let rollout = Rollout::new().await;
-    rollout.events.evaluate().await;
+    rollout.evaluate().await;
     let lease = rollout.stack.store.acquire_lease("test", Timestamp::now(), Duration::from_secs(60)).await.unwrap();
     let (lease, before) = (lease.unwrap(), rollout.record().await);
     let record = Record { seq: before.seq + 1, status: Status::default(), ..before.clone() };
     let write = RecordWrite { record, read_seq: Some(before.seq) };
     rollout.stack.store.restore(&lease, &write).await.unwrap();
     rollout.stack.store.release_lease(&lease).await.unwrap();
-    rollout.events.pass(61);
+    rollout.pass(61);
     assert_eq!(rollout.minute(100, 0).await, [""; 0]);
     assert_eq!(rollout.resolve("any").await.json()["rollout"], Value::Null);
-    assert!(rollout.events.evaluate().await[0].contains("begins"));
+    assert!(rollout.evaluate().await[0].contains("begins"));
     assert_eq!(rollout.state().await, Some(RolloutState::Running));
     rollout.stack.close().await;
 }
@@ -344,8 +323,8 @@ async fn a_revert_is_proposed_as_often_as_it_is_asked_for() {
         branches.lines().find(|branch| *branch != "main").map(str::to_owned)
     };
     let fail = async || {
-        assert!(rollout.events.evaluate().await[0].contains("begins"));
-        rollout.events.pass(1);
+        assert!(rollout.evaluate().await[0].contains("begins"));
+        rollout.pass(1);
         assert!(rollout.minute(100, 50).await[0].contains("was rolled back"));
     };
     fail().await;
@@ -382,7 +361,7 @@ async fn a_revert_is_proposed_as_often_as_it_is_asked_for() {
         stack.repository.commit("try it once more");
         assert_eq!(stack.sync().await["state"], "applied");
     }
-    assert!(rollout.events.evaluate().await[0].contains("begins"));
+    assert!(rollout.evaluate().await[0].contains("begins"));
     assert_eq!((stack.call("propose-reverts", &event).await.unwrap(), proposal()), (done, None));
     rollout.stack.close().await;
 }
@@ -418,6 +397,99 @@ async fn people_take_back_what_was_promoted() {
     rollout.stack.close().await;
 }
 
+/// A client that repeats its request gets the first answer, whatever has become of the model since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_rollback_is_answered_as_the_first() {
+    let rollout = Rollout::new().await;
+    rollout.promote().await;
+    let back = async |key: &str, reason: &str, tag: &str| {
+        let headers = [("idempotency-key", key), ("if-match", tag)];
+        let body = json!({"reason": reason}).to_string();
+        let caller = token("ann", &[Role::Admin]);
+        rollout.stack.send("POST /admin/models/p%2Fone/rollback", &caller, &headers, Some(&body)).await
+    };
+    let stale = back("one", "customers complain", "\"1-1\"").await;
+    assert_eq!(stale.status, 412, "{}", stale.text);
+    let stale = back("one", "customers complain", "\"1-1\"").await;
+    assert_eq!((stale.status, stale.headers.get("idempotent-replayed").map(String::as_str)), (412, Some("true")));
+    let before = rollout.record().await.seq;
+    let first = back("two", "customers complain", "*").await;
+    assert_eq!((first.status, first.headers.get("idempotent-replayed")), (200, None), "{}", first.text);
+    // The file says the version anew, and it is on its way again.
+    rollout.stack.repository.put(&canaried(|value| {
+        value["versions"][1]["releaseDate"] = json!("2026-11-01T00:00:00Z");
+    }));
+    rollout.stack.repository.commit("Mend 2.0.0");
+    rollout.stack.sync().await;
+    assert!(rollout.evaluate().await[0].contains("begins"));
+    let again = back("two", "customers complain", "*").await;
+    assert_eq!((again.status, &again.text), (200, &first.text));
+    assert_eq!(again.headers.get("idempotent-replayed").map(String::as_str), Some("true"));
+    assert_eq!((rollout.state().await, rollout.record().await.seq), (Some(RolloutState::Running), before + 3));
+    let other = back("two", "another reason", "*").await;
+    assert_eq!((other.status, &other.json()["type"]), (422, &json!("urn:roster:problem:key-reused")));
+    let (one, two) = tokio::join!(back("three", "not again", "*"), back("three", "not again", "*"));
+    assert_eq!((one.status, two.status, &one.text), (200, 200, &two.text));
+    assert_eq!(rollout.record().await.seq, before + 4);
+    let none = [back("four", "not again", "*").await, back("four", "not again", "*").await];
+    assert_eq!((&none[0].json()["data"]["operations"], &none[0].text), (&json!([]), &none[1].text));
+    rollout.stack.close().await;
+}
+
+/// What is in use is held against the thresholds, too: a breach is told once, and once more when it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_in_use_that_fails_is_told_once() {
+    let rollout = Rollout::new().await;
+    rollout.promote().await;
+    // Each model has its turn once in five minutes.
+    let look = async |failures: usize| {
+        let mut told = Vec::new();
+        for _ in 0..5 {
+            rollout.pass(1);
+            rollout.results(60, failures).await;
+            let other = events(rollout.stack.store.clone(), rollout.events.now());
+            let calls = tokio::join!(rollout.events.call("evaluate-rollouts"), other.call("evaluate-rollouts"));
+            for outcome in [calls.0.unwrap(), calls.1.unwrap()] {
+                assert_eq!(outcome["steps"], json!([]), "{outcome}");
+                told.extend(
+                    outcome["breaches"].as_array().unwrap().iter().map(|told| told.as_str().unwrap().to_owned()),
+                );
+            }
+        }
+        told
+    };
+    assert_eq!(look(0).await, [""; 0]);
+    rollout.pass(61);
+    let told = look(30).await;
+    assert!(
+        told.len() == 1 && told[0].starts_with("2.0.0 takes the traffic and does not measure up: an error rate of 0.5"),
+        "{told:?}"
+    );
+    assert_eq!(look(30).await, [""; 0], "it is known");
+    assert_eq!(rollout.stack.store.breaches().await.unwrap().len(), 1);
+    assert_eq!(rollout.shares().await, BTreeMap::from([("2.0.0".to_owned(), 200)]), "nobody else is there");
+    let alerts = rollout.alerts("?severity=critical").await;
+    assert_eq!(alerts, [format!("critical version.failing: {}", told[0])]);
+    // Too few results say nothing, not even that it is over.
+    rollout.pass(61);
+    rollout.results(1, 0).await;
+    rollout.pass(5);
+    assert_eq!(rollout.evaluate().await, [""; 0]);
+    assert_eq!(rollout.stack.store.breaches().await.unwrap().len(), 1);
+    let told = look(0).await;
+    assert!(told.len() == 1 && told[0].starts_with("2.0.0 did not measure up since 20"), "{told:?}");
+    assert_eq!(rollout.alerts("?severity=info&limit=1").await, [format!("info version.recovered: {}", told[0])]);
+    assert_eq!(rollout.stack.store.breaches().await.unwrap(), []);
+    // What is in use no more is nobody's breach; and one that comes again is told again.
+    rollout.pass(61);
+    assert_eq!(look(30).await.len(), 1);
+    let back = rollout.stack.admin("POST /admin/models/p%2Fone/rollback", &json!({"reason": "it fails"})).await;
+    assert_eq!(back.status, 200, "{}", back.text);
+    rollout.evaluate().await;
+    assert_eq!(rollout.stack.store.breaches().await.unwrap(), []);
+    rollout.stack.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_taken_back_to_a_version_that_ended() {
     let rollout = Rollout::new().await;
@@ -439,7 +511,7 @@ async fn nobody_is_taken_back_to_a_version_that_ended() {
 async fn whoever_meets_makes_each_step_once() {
     let rollout = Rollout::new().await;
     for round in 0..4 {
-        let other = Events::new(rollout.stack.store.clone(), rollout.events.now());
+        let other = events(rollout.stack.store.clone(), rollout.events.now());
         rollout.stack.repository.put(&canaried(|value| value["meta"]["description"] = json!(format!("round {round}"))));
         rollout.stack.repository.commit("describe it");
         let (one, two, synced) = tokio::join!(
@@ -452,19 +524,19 @@ async fn whoever_meets_makes_each_step_once() {
         }
         drop(synced);
         let proxy = Proxy::start(rollout.stack.endpoint(), Dying::after(i64::from(round), Death::AfterEffect)).await;
-        let dying = Events::new(rollout.stack.store_at(&proxy.url), rollout.events.now());
+        let dying = events(rollout.stack.store_at(&proxy.url), rollout.events.now());
         let _ = dying.call("evaluate-rollouts").await;
         let outcome = rollout.stack.try_event("sync").await;
         assert!(outcome.is_ok(), "{outcome:?}");
-        rollout.events.evaluate().await;
+        rollout.evaluate().await;
         let versions = rollout.get("/admin/models/p%2Fone/versions").await;
         let weights = versions["versions"].as_array().unwrap().iter();
         assert_eq!(weights.map(|version| version["weightPercent"].as_u64().unwrap()).sum::<u64>(), 100);
         let shown = rollout.resolve("any").await.json();
         assert_eq!(shown["rollout"]["state"].as_str(), rollout.state().await.map(RolloutState::name), "{shown}");
-        rollout.events.pass(31);
+        rollout.pass(31);
         rollout.results(100, 0).await;
-        rollout.events.pass(31);
+        rollout.pass(31);
     }
     let history = rollout.stack.store.history(&ModelId::parse(ID).unwrap(), None, 1000).await.unwrap();
     let reasons: Vec<&str> = history.iter().map(|entry| entry.change.reason.as_str()).collect();

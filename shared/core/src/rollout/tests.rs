@@ -1,8 +1,9 @@
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::*;
 use crate::audit;
+use crate::command::Command;
 use crate::effective;
 use crate::evaluate::evaluate;
 use crate::measure::{CONFIDENCE_PARTS, Measured, Sketch};
@@ -89,7 +90,7 @@ fn week(traffic: &Traffic, policy: &Policy) -> Vec<(i64, String)> {
     let mut told = Vec::new();
     for minute in 0..7 * 24 * 60 {
         let now = at(minute * MINUTE);
-        let window = now - SignedDuration::from_mins(i64::try_from(policy.evaluation.window_minutes).unwrap());
+        let window = policy.evaluation.window_start(now);
         let (step_from, window_from) = match &status {
             Some(status) => (status.step_counts_from(), window.max(status.counts_from())),
             None => (now, now),
@@ -351,12 +352,29 @@ enum Turn {
     Tick(u16, Verdict, Verdict, bool),
     /// Somebody rolls back what runs.
     RollBack,
+    /// Somebody asks the API for something else of the versions.
+    Command(Command),
     /// A commit moves a version, if what it makes is legal.
     Commit(usize, VersionStatus),
     /// A commit says something else of a version, or behind the last one of the rollout.
     Say(usize),
     /// A commit says something else of the model.
     Price,
+}
+
+/// What the API may be asked for of a version, be there one or not.
+fn commands() -> impl Strategy<Value = Command> {
+    let number = || prop::sample::select(vec!["0.9.0", "1.0.0", "2.0.0", "3.0.0", "4.0.0", "5.0.0"]);
+    let number = || number().prop_map(|number| number.parse::<semver::Version>().unwrap());
+    let entry = (number(), prop::sample::select(VersionStatus::ALL.to_vec()))
+        .prop_map(|(number, status)| json!({"version": number, "status": status}).as_object().unwrap().clone());
+    prop_oneof![
+        1 => entry.prop_map(Command::RegisterVersion),
+        2 => number().prop_map(Command::ActivateVersion),
+        1 => number().prop_map(|number| Command::DeprecateVersion(number, "so".to_owned(), Map::new())),
+        1 => number().prop_map(Command::RetireVersion),
+        2 => prop::option::of(number()).prop_map(Command::RollbackVersion),
+    ]
 }
 
 fn turns() -> impl Strategy<Value = Vec<Turn>> {
@@ -368,6 +386,7 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
         6 => (0_u16..3000, verdict.clone(), verdict, prop::bool::weighted(0.2))
             .prop_map(|(hours, step, window, refused)| Turn::Tick(hours, step, window, refused)),
         1 => Just(Turn::RollBack),
+        3 => commands().prop_map(Turn::Command),
         4 => (0_usize..4, moved).prop_map(|(at, status)| Turn::Commit(at, status)),
         2 => (0_usize..5).prop_map(Turn::Say),
         1 => Just(Turn::Price),
@@ -429,6 +448,16 @@ proptest! {
                         record.seq += 1;
                         record.status.rollout = Some(back);
                         records.push(record);
+                    }
+                }
+                Turn::Command(command) => {
+                    let base = command.base(&last.spec, kept.as_ref());
+                    // What it makes of the versions must pass the rules of a commit, too: the sync applies its file.
+                    if let Ok(desired) = command.desired(Some(&base), &policy, now) {
+                        prop_assert!(is_legal(&desired.model), "{:?} makes {:?}", command, desired.model.versions);
+                        if desired.model != last.spec {
+                            records.push(stepped(Some(last), desired.model));
+                        }
                     }
                 }
                 Turn::Commit(..) | Turn::Say(_) | Turn::Price => {
