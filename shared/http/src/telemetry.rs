@@ -14,6 +14,7 @@ use metrics::{Unit, counter, describe_histogram, histogram};
 use metrics_cloudwatch_embedded::Collector;
 use roster_core::alert::Alert;
 use roster_store::Units;
+use tracing::Level;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, fmt};
@@ -43,8 +44,8 @@ impl Telemetry {
             })?),
             None => None,
         };
-        let level = env.optional("LOG_LEVEL").unwrap_or("info");
-        let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+        let directives = directives(env.optional("LOG_LEVEL").unwrap_or("info"));
+        let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
         let lines = fmt::layer().json().flatten_event(true).with_span_list(false);
         let layers = tracing_subscriber::registry().with(filter).with(lines).with(traces.as_ref().map(Traces::layer));
         // Whoever logs already, as a test does, goes on.
@@ -79,6 +80,16 @@ impl Telemetry {
     }
 }
 
+/// What is logged at a level: of libraries no more than `info`, for below it they tell bodies and headers, and with them
+/// tokens and notes. Whoever names a target means what they say.
+fn directives(levels: &str) -> String {
+    let expand = |part: &str| match part.parse::<Level>() {
+        Ok(level) => format!("{},roster={level}", level.min(Level::INFO)),
+        Err(_) => part.to_owned(),
+    };
+    levels.split(',').map(expand).collect::<Vec<_>>().join(",")
+}
+
 /// Counts an answer.
 pub(crate) fn count_answer(status: http::StatusCode, took: Duration) {
     let class = match status.as_u16() {
@@ -93,4 +104,26 @@ pub(crate) fn count_answer(status: http::StatusCode, took: Duration) {
 /// Counts an alert that was raised.
 pub fn count_alert(alert: &Alert) {
     counter!("Alerts", "Severity" => alert.severity.name()).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_tell_no_more_than_info() {
+        let told = ["error", "warn", "info", "debug", "TRACE", "debug,dynoxide=error"].map(directives);
+        let expected = [
+            "ERROR,roster=ERROR",
+            "WARN,roster=WARN",
+            "INFO,roster=INFO",
+            "INFO,roster=DEBUG",
+            "INFO,roster=TRACE",
+            "INFO,roster=DEBUG,dynoxide=error",
+        ];
+        assert_eq!(told, expected);
+        for directives in expected {
+            assert!(EnvFilter::try_new(directives).is_ok(), "{directives}");
+        }
+    }
 }

@@ -106,3 +106,27 @@ impl SpanProcessor for Ended {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry::trace::TraceContextExt as _;
+
+    #[test]
+    fn a_request_continues_the_trace_that_it_names() {
+        let told = |text: &'static str| {
+            let headers = HeaderMap::from_iter([(http::HeaderName::from_static("traceparent"), text.parse().unwrap())]);
+            parent(&headers).map(|context| context.span().span_context().trace_id().to_string())
+        };
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(told("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").as_deref(), Some(trace));
+        assert_eq!(told("nonsense").as_deref(), Some("00000000000000000000000000000000"), "a trace of its own");
+        assert!(parent(&HeaderMap::new()).is_none());
+    }
+
+    #[test]
+    fn a_collector_has_an_address() {
+        assert!(Traces::to("http://127.0.0.1:4318/").is_ok());
+        assert!(Traces::to("nowhere in particular").is_err());
+    }
+}
