@@ -146,7 +146,7 @@ fn median(mut times: Vec<Duration>) -> f64 {
 }
 
 async fn gateway(template: &Template, host: Arc<dyn Host>) -> Gateway {
-    Gateway::start(template, &Hosts::new(vec![host]), 0).await.unwrap()
+    Gateway::start(template, &Hosts::Here(vec![host]), 0).await.unwrap()
 }
 
 async fn measure() {

@@ -1,7 +1,7 @@
 //! The whole local stack for a test: gateway, functions, tables and streams, and a client that sends real HTTP.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,9 +9,10 @@ use roster_core::tier::Tier;
 use roster_http::auth::issue_dev_token;
 use roster_http::function::{Host, Hosted};
 use roster_http::{Env, Role};
-use roster_local::{DynamoDb, Hosts, LocalValues, Stack, StackOptions, Template};
+use roster_local::{DynamoDb, Hosts, Lambda, LambdaOptions, LocalValues, Stack, StackOptions, Template};
 use roster_store::{Store, TableNames};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use crate::repository::TestRepository;
 use crate::tables::{by_hand, verify_audit};
@@ -52,7 +53,10 @@ pub struct TestStack {
     endpoint: String,
     models_table: String,
     published_table: String,
-    hosts: Vec<Arc<dyn Host>>,
+    hosts: Hosts,
+    template: Template,
+    /// What the functions log, where they are processes.
+    log: Mutex<Option<mpsc::UnboundedReceiver<String>>>,
     stack: Stack,
     client: reqwest::Client,
 }
@@ -77,7 +81,8 @@ impl Answer {
 }
 
 impl TestStack {
-    /// A stack whose functions answer with the newest revision always.
+    /// A stack whose functions answer with the newest revision always. They run in this process, or, where `ARTIFACTS`
+    /// names the folder of the real artifacts, in processes of those.
     pub async fn new() -> Self {
         Self::with(&[]).await
     }
@@ -97,14 +102,23 @@ impl TestStack {
         functions.for_each(|function| function.schedules.clear());
         let dynamodb = DynamoDb::memory().expect("an embedded DynamoDB");
         let store = dynamodb.store(&template).await.expect("the tables");
-        let hosts = hosts(&template, &store);
         let endpoint = dynamodb.endpoint().to_owned();
+        let mut log_lines = None;
+        let hosts = match std::env::var_os("ARTIFACTS") {
+            None => Hosts::Here(hosts(&template, &store)),
+            Some(artifacts) => {
+                let (log, lines) = mpsc::unbounded_channel();
+                log_lines = Some(lines);
+                let options = LambdaOptions { artifacts: artifacts.into(), endpoint: endpoint.clone(), log: Some(log) };
+                Hosts::Lambda(Arc::new(Lambda::new(&template, &options).expect("the artifacts")))
+            }
+        };
         let (models_table, published_table) =
             (template.table_names.models.clone(), template.table_names.published.clone());
         let options = StackOptions {
             dynamodb,
-            hosts: Hosts::new(hosts.clone()),
-            template,
+            hosts: hosts.clone(),
+            template: template.clone(),
             store: store.clone(),
             port: 0,
             directory: None,
@@ -117,6 +131,8 @@ impl TestStack {
             models_table,
             published_table,
             hosts,
+            template,
+            log: Mutex::new(log_lines),
             stack,
             client: reqwest::Client::new(),
         }
@@ -126,6 +142,12 @@ impl TestStack {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.stack.url
+    }
+
+    /// What the functions have logged since this was asked last, where they are processes.
+    pub fn logged(&self) -> Vec<String> {
+        let mut log = self.log.lock().expect("nobody panicked with the log");
+        std::iter::from_fn(|| log.as_mut()?.try_recv().ok()).collect()
     }
 
     /// Where the DynamoDB answers.
@@ -164,16 +186,20 @@ impl TestStack {
     /// # Errors
     /// What the function says.
     pub async fn call(&self, function: &str, event: &Value) -> Result<Value, String> {
-        let run = self.hosts.iter().find_map(|host| host.event(function, event.clone())).expect("a function");
-        run.await.map_err(|error| error.to_string())
+        self.hosts.event(&self.template, function, event.clone()).await.map_err(|error| error.to_string())
+    }
+
+    /// The item of a record, in DynamoDB's JSON.
+    pub async fn item(&self, id: &str) -> Value {
+        let get = json!({"TableName": self.models_table, "Key": record_key(id), "ConsistentRead": true});
+        by_hand(&self.endpoint, "GetItem", &get).await["Item"].clone()
     }
 
     /// Changes a record's spec as somebody with a console would, and nothing else of it.
     pub async fn edit_spec(&self, id: &str, change: impl FnOnce(&mut Value)) {
         let key = record_key(id);
-        let get = json!({"TableName": self.models_table, "Key": key, "ConsistentRead": true});
-        let found = by_hand(&self.endpoint, "GetItem", &get).await;
-        let text = found["Item"]["spec"]["S"].as_str().expect("a spec");
+        let found = self.item(id).await;
+        let text = found["spec"]["S"].as_str().expect("a spec");
         let mut spec: Value = serde_json::from_str(text).expect("JSON");
         change(&mut spec);
         let update = json!({

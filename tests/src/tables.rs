@@ -41,7 +41,7 @@ impl TestTables {
             roster_events::App::new(&Env::default(), store.clone()).expect("events"),
             roster_events::FUNCTIONS,
         );
-        let hosts = Hosts::new(vec![Arc::new(events)]);
+        let hosts = Hosts::Here(vec![Arc::new(events)]);
         let pump = Pump::start(&template, &hosts, &store, dynamodb.endpoint(), None).await.expect("a pump");
         Self { store, dynamodb, pump }
     }

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use roster_core::tier::Tier;
 use roster_git::{CommitId, Location, Repository};
 use roster_http::auth::Role;
-use roster_http::function::{Host, Hosted};
+use roster_http::function::Hosted;
 use roster_http::{Env, Telemetry};
-use roster_local::{DataDir, Hosts, LocalValues, Stack, StackOptions, Template};
+use roster_local::{DataDir, Hosts, Lambda, LambdaOptions, LocalValues, Stack, StackOptions, Template};
+use roster_store::Store;
 use serde_json::{Value, json};
 
 use crate::output::{Failure, Output, counted};
@@ -45,9 +46,24 @@ pub(crate) struct Arguments {
     /// The longest time between two calls of a scheduled function, in seconds: to see soon what takes minutes
     #[arg(long, value_name = "SECONDS")]
     schedule_seconds: Option<u64>,
+    /// What runs the functions: this process, or a process a function, of the artifacts that are deployed
+    #[arg(long, value_enum, default_value_t = Runtime::Here)]
+    runtime: Runtime,
+    /// Where those artifacts are, which scripts/artifacts builds
+    #[arg(long, value_name = "FOLDER", default_value = "target/lambda")]
+    artifacts: PathBuf,
     /// What to log: error, warn, info, debug or trace
     #[arg(long, default_value = "warn", value_name = "LEVEL")]
     log: String,
+}
+
+/// What runs the functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Runtime {
+    /// This process.
+    Here,
+    /// Processes, over Lambda's Runtime API.
+    Lambda,
 }
 
 /// What the functions may be told by the environment of `roster dev`: access to the repository, where the statuses of
@@ -76,6 +92,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     // The local stack counts nothing, and sends no traces.
     Telemetry::begin(&Env::from_iter([("LOG_LEVEL".to_owned(), format!("{},dynoxide=error", arguments.log))]))
         .map_err(Failure::new)?;
+    if arguments.runtime == Runtime::Lambda && arguments.snapshot.is_some() {
+        return Err(Failure::new(
+            "the artifacts bring the catalogue that was built in: --snapshot is for --runtime here",
+        ));
+    }
     let bundled: Cow<'static, [u8]> = match &arguments.snapshot {
         Some(file) => snapshot::read(file)?.into_bytes().into(),
         None => roster_public::SNAPSHOT.into(),
@@ -98,16 +119,18 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         )));
     }
     let store = dynamodb.store(&template).await?;
-    let env = |artifact| template.env_for(artifact);
-    let public = roster_public::App::with_snapshot(&env("public")?, store.clone(), bundled)?;
-    let public = Hosted::new(public, roster_public::FUNCTIONS);
-    let admin = Hosted::new(roster_admin::App::new(&env("admin")?, store.clone())?, roster_admin::FUNCTIONS);
-    let events = Hosted::new(roster_events::App::new(&env("events")?, store.clone())?, roster_events::FUNCTIONS);
-    let gitops: Arc<dyn Host> =
-        Arc::new(Hosted::new(roster_gitops::App::new(&env("gitops")?, store.clone())?, roster_gitops::FUNCTIONS));
+    let hosts = match arguments.runtime {
+        Runtime::Here => here(&template, &store, bundled)?,
+        Runtime::Lambda => {
+            let artifacts = arguments.artifacts.clone();
+            let options = LambdaOptions { artifacts, endpoint: dynamodb.endpoint().to_owned(), log: None };
+            Hosts::Lambda(Arc::new(Lambda::new(&template, &options).map_err(Failure::new)?))
+        }
+    };
+    let functions = Arc::new((hosts.clone(), template.clone()));
     let stack = Stack::start(StackOptions {
         dynamodb,
-        hosts: Hosts::new(vec![Arc::new(public), Arc::new(admin), Arc::new(events), gitops.clone()]),
+        hosts,
         template,
         store,
         port: arguments.port,
@@ -115,13 +138,28 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     })
     .await?;
     greet(output, &stack.url, &arguments, &secret)?;
-    let watcher = tokio::spawn(watch(repository, arguments.branch, gitops, output));
+    let watcher = tokio::spawn(watch(repository, arguments.branch, functions, output));
     stopped().await;
     output.line("stopping");
     watcher.abort();
     let _ = watcher.await;
     stack.shutdown().await;
     Ok(())
+}
+
+/// Every artifact in this process.
+fn here(template: &Template, store: &Store, bundled: Cow<'static, [u8]>) -> Result<Hosts, Failure> {
+    let env = |artifact| template.env_for(artifact);
+    let public = roster_public::App::with_snapshot(&env("public")?, store.clone(), bundled)?;
+    let admin = roster_admin::App::new(&env("admin")?, store.clone())?;
+    let events = roster_events::App::new(&env("events")?, store.clone())?;
+    let gitops = roster_gitops::App::new(&env("gitops")?, store.clone())?;
+    Ok(Hosts::Here(vec![
+        Arc::new(Hosted::new(public, roster_public::FUNCTIONS)),
+        Arc::new(Hosted::new(admin, roster_admin::FUNCTIONS)),
+        Arc::new(Hosted::new(events, roster_events::FUNCTIONS)),
+        Arc::new(Hosted::new(gitops, roster_gitops::FUNCTIONS)),
+    ]))
 }
 
 /// The template's values here: this repository and this secret.
@@ -159,7 +197,7 @@ fn greet(output: Output, url: &str, arguments: &Arguments, secret: &str) -> Resu
 }
 
 /// Calls `sync` when the branch moves. A remote branch is left to the schedule: looking at it is not free.
-async fn watch(repository: Repository, branch: String, gitops: Arc<dyn Host>, output: Output) {
+async fn watch(repository: Repository, branch: String, functions: Arc<(Hosts, Template)>, output: Output) {
     let repository = Arc::new(std::sync::Mutex::new(repository));
     let mut done: Option<CommitId> = None;
     let mut said = String::new();
@@ -173,7 +211,7 @@ async fn watch(repository: Repository, branch: String, gitops: Arc<dyn Host>, ou
                 tokio::time::sleep(LOOK).await;
                 continue;
             }
-            Ok(Ok(tip)) => sync(&*gitops).await.map(|report| (tip, report)),
+            Ok(Ok(tip)) => sync(&functions).await.map(|report| (tip, report)),
             Ok(Err(error)) => Err(error.to_string()),
             Err(error) => Err(error.to_string()),
         };
@@ -196,11 +234,9 @@ async fn watch(repository: Repository, branch: String, gitops: Arc<dyn Host>, ou
     }
 }
 
-async fn sync(gitops: &dyn Host) -> Result<Value, String> {
-    match gitops.event("sync", json!({"source": "roster.watch"})) {
-        Some(run) => run.await.map_err(|error| error.to_string()),
-        None => Err("there is no function sync".to_owned()),
-    }
+async fn sync((hosts, template): &(Hosts, Template)) -> Result<Value, String> {
+    let run = hosts.event(template, "sync", json!({"source": "roster.watch"}));
+    run.await.map_err(|error| error.to_string())
 }
 
 fn tell(output: Output, report: &Value) {

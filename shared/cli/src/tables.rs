@@ -70,7 +70,7 @@ impl Tables {
         // Another process that has the tables open follows their streams already.
         let pump = if dynamodb.is_owner() {
             let events = App::new(&template.env_for("events")?, store.clone())?;
-            let hosts = Hosts::new(vec![Arc::new(Hosted::new(events, roster_events::FUNCTIONS))]);
+            let hosts = Hosts::Here(vec![Arc::new(Hosted::new(events, roster_events::FUNCTIONS))]);
             let checkpoints = arguments.checkpoints();
             Some(Pump::start(&template, &hosts, &store, dynamodb.endpoint(), checkpoints.as_deref()).await?)
         } else {

@@ -42,6 +42,7 @@ pub struct Gateway {
 #[derive(Clone)]
 struct Target {
     callee: Callee,
+    resource: Arc<str>,
     cors: Arc<Cors>,
 }
 
@@ -59,8 +60,12 @@ impl Gateway {
         let mut routes = Vec::new();
         for function in &template.functions {
             let cors = Arc::new(Cors::from_env(&template.env_of(function)));
-            let target = Target { callee: hosts.callee(function)?, cors };
-            let route = |route: &crate::template::Route| (route.method.clone(), route.path.clone(), target.clone());
+            let callee = hosts.callee(function)?;
+            let route = |route: &crate::template::Route| {
+                let resource = route.path.to_string().into();
+                let target = Target { callee: callee.clone(), resource, cors: cors.clone() };
+                (route.method.clone(), route.path.clone(), target)
+            };
             routes.extend(function.routes.iter().map(route));
         }
         let router = Router::new(routes).map_err(StackError::Routes)?;
@@ -139,8 +144,7 @@ impl Service {
         let (parts, body) = request.into_parts();
         let found = self.router.find(&parts.method, parts.uri.path());
         let mut request = Request {
-            // Functions know no HEAD: it is a GET whose body is not sent.
-            method: if parts.method == Method::HEAD { Method::GET } else { parts.method },
+            method: parts.method,
             path: parts.uri.path().to_owned(),
             path_parameters: BTreeMap::new(),
             query: query(parts.uri.query().unwrap_or_default()),
@@ -167,7 +171,7 @@ impl Service {
             }
         };
         request.body = read(body).await?;
-        let answered = target.callee.request(request, Arc::clone(&target.cors)).await;
+        let answered = target.callee.request(request, target.resource.clone(), target.cors.clone()).await;
         answered.map_err(|error| problem(&error, target, request_id))
     }
 }
@@ -208,8 +212,9 @@ async fn read(body: Incoming) -> Result<Bytes, Problem> {
 }
 
 fn response(mut reply: Reply, method: &Method, request_id: &str) -> http::Response<Full<Bytes>> {
-    // The answer to a HEAD request says how long the body would be.
-    if reply.status != StatusCode::NO_CONTENT && reply.status != StatusCode::NOT_MODIFIED {
+    // The answer to a HEAD request says how long the body would be, also where its function sends none.
+    let is_said = *method == Method::HEAD && reply.headers.contains_key(CONTENT_LENGTH);
+    if !is_said && reply.status != StatusCode::NO_CONTENT && reply.status != StatusCode::NOT_MODIFIED {
         reply.headers.insert(CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
     }
     if let Ok(id) = HeaderValue::try_from(request_id) {

@@ -35,6 +35,7 @@ pub struct Stack {
     dynamodb: DynamoDb,
     gateway: Gateway,
     follow: Option<(Pump, Scheduler)>,
+    hosts: Hosts,
 }
 
 /// Why a stack does not run.
@@ -83,7 +84,7 @@ impl Stack {
         } else {
             None
         };
-        Ok(Self { url: gateway.url(), dynamodb, gateway, follow })
+        Ok(Self { url: gateway.url(), dynamodb, gateway, follow, hosts })
     }
 
     /// Waits until what was written so far is handled by the functions that follow the streams,
@@ -104,12 +105,15 @@ impl Stack {
         self.follow.as_ref().map(|(pump, _)| pump)
     }
 
-    /// Stops everything: first what calls functions, then the tables under them.
+    /// Stops everything: first what calls functions, then those, then the tables under them.
     pub async fn shutdown(self) {
         self.gateway.shutdown().await;
         if let Some((pump, scheduler)) = self.follow {
             scheduler.shutdown().await;
             pump.shutdown().await;
+        }
+        if let Hosts::Lambda(lambda) = &self.hosts {
+            lambda.shutdown().await;
         }
         self.dynamodb.shutdown().await;
     }

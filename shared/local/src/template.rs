@@ -192,7 +192,12 @@ impl Template {
     }
 
     pub(crate) fn env_of(&self, function: &Function) -> Env {
-        function.environment.clone().into_iter().chain(self.extra.clone()).collect()
+        self.variables_of(function).collect()
+    }
+
+    /// The environment of a function: what the template says, and what the local stack adds.
+    pub(crate) fn variables_of(&self, function: &Function) -> impl Iterator<Item = (String, String)> + use<> {
+        function.environment.clone().into_iter().chain(self.extra.clone())
     }
 
     pub(crate) fn table_name(&self, logical_id: &str) -> Option<&str> {

@@ -157,7 +157,7 @@ fn one_crate_knows_each_outside_world() {
 #[tokio::test]
 async fn the_template_and_the_code_belong_together() {
     let (template, store) = unconnected();
-    let hosts = Hosts::new(hosts(&template, &store));
+    let hosts = Hosts::Here(hosts(&template, &store));
     hosts.check(&template).unwrap();
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

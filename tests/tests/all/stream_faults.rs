@@ -145,7 +145,7 @@ async fn the_pump_makes_the_same_history_of_unruly_deliveries() {
     let store = other.store(&template).await.unwrap();
     let functions = Hosted::new(app(store.clone()), FUNCTIONS);
     let unruly = Arc::new(Unruly { functions, rng: Mutex::new(Rng::with_seed(7)), calls: AtomicU64::new(0) });
-    let hosts = Hosts::new(vec![unruly.clone() as Arc<dyn Host>]);
+    let hosts = Hosts::Here(vec![unruly.clone() as Arc<dyn Host>]);
     let pump = Pump::start(&template, &hosts, &tables.store, tables.endpoint(), None).await.unwrap();
     pump.drain().await.unwrap();
     assert_eq!(pump.dead_letters(), []);

@@ -4,6 +4,7 @@
 
 mod data_dir;
 mod gateway;
+mod lambda;
 mod pump;
 mod stack;
 mod streams;

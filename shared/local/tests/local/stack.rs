@@ -45,11 +45,11 @@ async fn functions_and_template_must_be_the_same() {
     let (mut fewer, mut more) = (template(), template());
     fewer.functions.retain(|function| function.name != "sync");
     more.functions[0].name = "unheard-of".to_owned();
-    let stray = Hosts::new(vec![Arc::new(Hosted::new(Arc::new(Toy::default()), STRAY))]);
+    let stray = Hosts::Here(vec![Arc::new(Hosted::new(Arc::new(Toy::default()), STRAY))]);
     assert_eq!(toys().check(&template()), Ok(()));
     assert_eq!(toys().check(&fewer), Err(HostError::Undeclared("sync".to_owned())));
     assert!(matches!(toys().check(&more), Err(HostError::Undeclared(_))));
     assert_eq!(stray.check(&template()), Err(HostError::Undeclared("stray".to_owned())));
-    let nobody = Hosts::new(Vec::new());
+    let nobody = Hosts::Here(Vec::new());
     assert!(matches!(start(template(), nobody).await, Err(roster_local::StackError::Host(HostError::Unhosted(_)))));
 }

@@ -102,7 +102,7 @@ pub(crate) fn template() -> Template {
 }
 
 pub(crate) fn hosts(toy: &Arc<Toy>) -> Hosts {
-    Hosts::new(vec![Arc::new(Hosted::new(Arc::clone(toy), FUNCTIONS))])
+    Hosts::Here(vec![Arc::new(Hosted::new(Arc::clone(toy), FUNCTIONS))])
 }
 
 /// A client with the credentials of the local store: DynamoDB Local keeps tables apart by them.
