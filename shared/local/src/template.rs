@@ -211,6 +211,7 @@ const TABLE: &str = "AWS::DynamoDB::Table";
 const TOPIC: &str = "AWS::SNS::Topic";
 const ONLY_ON_AWS: &[&str] = &[
     "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::Dashboard",
     "AWS::Logs::LogGroup",
     "AWS::Logs::MetricFilter",
     TOPIC,
@@ -257,8 +258,19 @@ struct RawResource {
     _update_replace_policy: Value,
 }
 
-const FUNCTION_ONLY_ON_AWS: &[&str] =
-    &["Architectures", "EventInvokeConfig", "FunctionName", "LoggingConfig", "MemorySize", "Policies", "Runtime"];
+const FUNCTION_ONLY_ON_AWS: &[&str] = &[
+    "Architectures",
+    "AutoPublishAlias",
+    "AutoPublishAliasAllProperties",
+    "DeploymentPreference",
+    "EventInvokeConfig",
+    "FunctionName",
+    "LoggingConfig",
+    "MemorySize",
+    "Policies",
+    "ReservedConcurrentExecutions",
+    "Runtime",
+];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
