@@ -8,6 +8,7 @@ pub mod forge;
 pub mod github;
 pub mod proxy;
 pub mod receiver;
+pub mod recorder;
 pub mod repository;
 pub mod stack;
 pub mod tables;

@@ -14,6 +14,8 @@ use roster_store::{Store, TableNames};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::proxy::Proxy;
+use crate::recorder::Recorder;
 use crate::repository::TestRepository;
 use crate::tables::{by_hand, verify_audit};
 
@@ -58,6 +60,8 @@ pub struct TestStack {
     /// What the functions log, where they are processes.
     log: Mutex<Option<mpsc::UnboundedReceiver<String>>>,
     stack: Stack,
+    /// What the processes call DynamoDB through, where their calls are recorded.
+    recorder: Option<Proxy<Recorder>>,
     client: reqwest::Client,
 }
 
@@ -82,7 +86,8 @@ impl Answer {
 
 impl TestStack {
     /// A stack whose functions answer with the newest revision always. They run in this process, or, where `ARTIFACTS`
-    /// names the folder of the real artifacts, in processes of those.
+    /// names the folder of the real artifacts, in processes of those; what these call is then recorded in the file that
+    /// `RECORDED_CALLS` names, if it does.
     pub async fn new() -> Self {
         Self::with(&[]).await
     }
@@ -103,13 +108,17 @@ impl TestStack {
         let dynamodb = DynamoDb::memory().expect("an embedded DynamoDB");
         let store = dynamodb.store(&template).await.expect("the tables");
         let endpoint = dynamodb.endpoint().to_owned();
-        let mut log_lines = None;
+        let (mut log_lines, mut recorder) = (None, None);
         let hosts = match std::env::var_os("ARTIFACTS") {
             None => Hosts::Here(hosts(&template, &store)),
             Some(artifacts) => {
                 let (log, lines) = mpsc::unbounded_channel();
                 log_lines = Some(lines);
-                let options = LambdaOptions { artifacts: artifacts.into(), endpoint: endpoint.clone(), log: Some(log) };
+                if let Some(file) = std::env::var_os("RECORDED_CALLS") {
+                    recorder = Some(Proxy::start(&endpoint, Recorder::new(file.into())).await);
+                }
+                let endpoint = recorder.as_ref().map_or(&endpoint, |recorder| &recorder.url).clone();
+                let options = LambdaOptions { artifacts: artifacts.into(), endpoint, log: Some(log) };
                 Hosts::Lambda(Arc::new(Lambda::new(&template, &options).expect("the artifacts")))
             }
         };
@@ -134,6 +143,7 @@ impl TestStack {
             template,
             log: Mutex::new(log_lines),
             stack,
+            recorder,
             client: reqwest::Client::new(),
         }
     }
@@ -300,6 +310,7 @@ impl TestStack {
         self.settle().await;
         verify_audit(&self.store).await;
         self.stack.shutdown().await;
+        drop(self.recorder);
     }
 }
 

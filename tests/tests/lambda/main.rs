@@ -2,6 +2,8 @@
 //! builds. The suite of `all` runs with them, too; here is what only a process shows.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on shall fail")]
 
+mod privileges;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 

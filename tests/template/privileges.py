@@ -1,0 +1,130 @@
+"""Compares what each function called of DynamoDB with what template.yaml grants it.
+
+usage: privileges.py template.yaml RECORDED
+
+RECORDED has what the functions called while the end-to-end tests ran with the real artifacts (tests/src/recorder.rs). A
+call that is not granted fails, and so does a grant that no call needs: action by action, table by table, and for each
+pattern of partition keys that a grant is limited to.
+"""
+
+import collections
+import fnmatch
+import json
+import os
+import sys
+
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+# Grants that the tests do not reach, and why that is so.
+UNREACHED = {
+    ("notify", "sns:Publish", "NoticesTopic", "*"): "there is no SNS here; the topic has tests of its own",
+}
+
+OF_EVENT_SOURCES = {
+    "dynamodb:DescribeStream",
+    "dynamodb:GetRecords",
+    "dynamodb:GetShardIterator",
+    "dynamodb:ListStreams",
+    "sqs:SendMessage",
+}
+
+
+class ManagedPolicies:
+    def load(self):
+        return {"AWSLambdaBasicExecutionRole": "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"}
+
+
+def resources(path):
+    template = yaml_parse(open(path).read())
+    parameters = {name: spec.get("Default", "x") for name, spec in template["Parameters"].items()}
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = "s3://bucket/key"
+    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+    return transform(template, parameters, ManagedPolicies())["Resources"]
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+def target(resource):
+    """The logical id of what a grant is for, with an index of it."""
+    if "Fn::GetAtt" in resource:
+        return resource["Fn::GetAtt"][0]
+    if "Ref" in resource:
+        return resource["Ref"]
+    # ${HistoryTable.Arn}/index/by-day
+    return resource["Fn::Sub"].removeprefix("${").replace(".Arn}", "")
+
+
+def grants(made):
+    """Each function's grants: (function, action, target, pattern)."""
+    found = set()
+    for resource in made.values():
+        if resource["Type"] != "AWS::Lambda::Function":
+            continue
+        function = resource["Properties"]["Handler"]
+        role = made[resource["Properties"]["Role"]["Fn::GetAtt"][0]]["Properties"]
+        for policy in role.get("Policies", []):
+            for statement in policy["PolicyDocument"]["Statement"]:
+                # Streams are read and dead letters are sent by Lambda itself, with what SAM grants for it.
+                if all(action in OF_EVENT_SOURCES for action in listed(statement["Action"])):
+                    continue
+                condition = statement.get("Condition", {})
+                keys = condition.get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", "*")
+                if set(condition) - {"ForAllValues:StringLike"}:
+                    sys.exit(f"{function}: this does not know the condition {condition}")
+                for action in listed(statement["Action"]):
+                    for granted in listed(statement["Resource"]):
+                        for pattern in listed(keys):
+                            found.add((function, action, target(granted), pattern))
+    return found
+
+
+def calls(path, tables):
+    """What was called: (function, action, target, key)."""
+    found = set()
+    for line in open(path):
+        call = json.loads(line)
+        table = tables[call["table"]]
+        index = f"/index/{call['index']}" if call["index"] else ""
+        found.add((call["function"], f"dynamodb:{call['action']}", table + index, call["key"] or ""))
+    return found
+
+
+def main(template, recorded):
+    made = resources(template)
+    stage = "dev"
+    tables = {
+        resource["Properties"]["TableName"]["Fn::Sub"].replace("${Stage}", stage): name
+        for name, resource in made.items()
+        if resource["Type"] == "AWS::DynamoDB::Table"
+    }
+    functions = {r["Properties"]["Handler"] for r in made.values() if r["Type"] == "AWS::Lambda::Function"}
+    granted, called = grants(made), calls(recorded, tables)
+    by_target = collections.defaultdict(list)
+    for function, action, where, pattern in granted:
+        by_target[function, action, where].append(pattern)
+    used, problems = set(), []
+    for function, action, where, key in sorted(called):
+        matching = [p for p in by_target[function, action, where] if fnmatch.fnmatchcase(key, p)]
+        used.update((function, action, where, pattern) for pattern in matching)
+        if not matching:
+            problems.append(f"{function} called {action} on {where}, key {key!r}, which it is not granted")
+    for grant in sorted(granted - used):
+        if grant not in UNREACHED:
+            function, action, where, pattern = grant
+            problems.append(f"{function} is granted {action} on {where} for keys {pattern}, and never called it")
+    for grant in sorted(set(UNREACHED) - (granted - used)):
+        problems.append(f"{grant} is listed as unreached, and is reached or not granted")
+    silent = sorted(functions - {function for function, *_ in called})
+    problems.extend(f"{function} was never called" for function in silent)
+    print(f"{len(functions)} functions, {len(granted)} grants, {len(called)} kinds of calls")
+    if problems:
+        sys.exit("\n".join(problems))
+    print(f"each grant is needed and each call is granted; unreached, with a reason: {len(UNREACHED)}")
+
+
+main(*sys.argv[1:])
