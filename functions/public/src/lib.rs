@@ -107,6 +107,12 @@ const fn foreign(name: &'static str, dialect: &'static Dialect, handler: HttpHan
 /// Who reports results: services, and admins by hand.
 const REPORTERS: Access = Access::Roles(&[Role::Service, Role::Admin, Role::SuperAdmin]);
 
+/// Whether a function answers from the catalogue, so that it is to be loaded before the first request.
+#[must_use]
+pub fn reads_catalogue(function: &str) -> bool {
+    !["get-schema", "openapi"].contains(&function)
+}
+
 /// The functions of this artifact.
 pub static FUNCTIONS: &[Function<App>] = &[
     Function {

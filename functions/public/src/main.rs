@@ -9,6 +9,8 @@ async fn main() -> Result<(), lambda::Error> {
     let env = Env::from_process();
     let telemetry = Telemetry::begin(&env)?;
     let app = App::from_env(&env).await?;
-    app.warm(Timestamp::now()).await;
+    if env.optional("_HANDLER").is_some_and(roster_public::reads_catalogue) {
+        app.warm(Timestamp::now()).await;
+    }
     lambda::run(FUNCTIONS, app, &env, &telemetry).await
 }

@@ -10,6 +10,7 @@ use roster_local::{LocalValues, Template};
 use roster_tests::receiver::Receiver;
 use roster_tests::repository::model;
 use roster_tests::stack::{TestStack, token};
+use roster_tests::tables::lose_history;
 use serde_json::{Value, json};
 
 const SECRET: &str = "planted-hook-secret";
@@ -56,8 +57,8 @@ impl Caller<'_> {
 }
 
 /// Every route as it is, by itself: the model that a path names is Git's, which refuses what changes it.
-async fn every_route(caller: &mut Caller<'_>, id: &str, query: &str, body: &Value) {
-    let template = Template::load(&LocalValues::default()).unwrap();
+async fn every_route(caller: &mut Caller<'_>, template: &Template, query: &str, body: &Value) {
+    let id = "p/git";
     for function in &template.functions {
         for route in function.routes.iter().filter(|route| route.method != "HEAD") {
             let path = route.path.to_string().replace("{id+}", id).replace("{id}", &id.replace('/', "%2F"));
@@ -95,6 +96,7 @@ async fn every_grant_has_its_call() {
     assert!(std::env::var_os("ARTIFACTS").is_some(), "ARTIFACTS must name what scripts/artifacts built");
     let stack = TestStack::with(&variables).await;
     let stack = &stack;
+    let template = Template::load(&LocalValues::default()).unwrap();
     let now = Timestamp::now();
     let commit = async |message: &str| {
         stack.repository.commit(message);
@@ -102,7 +104,7 @@ async fn every_grant_has_its_call() {
         assert_eq!(run["state"], "applied", "{run}");
     };
     stack.repository.write("catalog/policy.json", policy(&json!({})));
-    stack.repository.put(&versioned("p/git", |_| {}));
+    stack.repository.put(&versioned("p/git", |value| value["versions"][1]["status"] = json!("canary")));
     stack.repository.put(&versioned("p/canary", |value| value["versions"][1]["status"] = json!("canary")));
     // One of these has its turn in each minute.
     let watched: Vec<String> = (0..5).map(|n| format!("w/m{n}")).collect();
@@ -119,10 +121,10 @@ async fn every_grant_has_its_call() {
     commit("start").await;
 
     let mut caller = Caller { stack, token: token("root", &[Role::Admin, Role::SuperAdmin]), calls: 0 };
-    every_route(&mut caller, "p/git", "", &json!({"reason": "try it"})).await;
+    every_route(&mut caller, &template, "", &json!({"reason": "try it"})).await;
     // What the API may do for a time, and what it does to its own.
     let until = now + SignedDuration::from_hours(1);
-    every_route(&mut caller, "p/git", "?mode=override", &json!({"reason": "try it", "until": until})).await;
+    every_route(&mut caller, &template, "?mode=override", &json!({"reason": "try it", "until": until})).await;
     for (at, (line, body)) in [
         ("PATCH /admin/models/ID", json!({"meta": {"description": "for now"}})),
         ("PATCH /admin/models/ID/meta", json!({"description": "for now"})),
@@ -145,6 +147,9 @@ async fn every_grant_has_its_call() {
             if line.ends_with("unmark-legacy") {
                 value["isLegacy"] = json!(true);
                 value["meta"]["legacyReplacementModelId"] = json!("p/git");
+            }
+            if line.ends_with("deprecate") {
+                value["versions"][1]["status"] = json!("canary");
             }
             if line.ends_with("unarchive") {
                 value["isArchived"] = json!(true);
@@ -173,10 +178,25 @@ async fn every_grant_has_its_call() {
     caller
         .twice("POST /admin/models/a%2Fown/rollback?approve=true", &json!({"version": "2.0.0", "reason": "go"}))
         .await;
-    let mut imported = own.clone();
-    imported["versions"] = swapped;
-    let import = json!({"format": "roster", "document": {"models": [imported]}, "reason": "take it over"});
-    caller.twice("POST /admin/models/import?approve=true", &import).await;
+    let export = stack.send("GET /admin/models/export?to=roster", &caller.token, &[], None).await;
+    let mut document = export.json();
+    let models = document["models"].as_array_mut().unwrap();
+    models.retain(|model| model["id"] == "a/own");
+    assert_eq!(models.len(), 1, "{}", export.text);
+    let import = |mut document: Value, versions: &Value, description: &str| {
+        document["models"][0]["versions"] = versions.clone();
+        document["models"][0]["meta"]["description"] = json!(description);
+        document
+    };
+    let first = document["models"][0]["versions"].clone();
+    let is_first = first[0]["status"] == "active";
+    let other_way = if is_first { &swapped } else { &own["versions"] };
+    let line_of_import = "POST /admin/models/import?from=roster";
+    let status = caller.twice(line_of_import, &import(document.clone(), other_way, "as measured")).await;
+    assert_eq!(status, 200);
+    // An override that is live when all changes are held.
+    let line = format!("PATCH /admin/models/p%2Fgit/meta?mode=override&until={until}");
+    assert_eq!(caller.twice(&line, &json!({"description": "for now", "reason": "for a time"})).await, 200);
 
     // A freeze holds every change, which the audit is told; a super_admin lets it pass, which it is told as well.
     let freeze = json!({"from": now - SignedDuration::from_hours(1), "until": until, "reason": "holidays"});
@@ -186,7 +206,11 @@ async fn every_grant_has_its_call() {
     other["id"] = json!("a/other");
     caller.twice("POST /admin/models", &other).await;
     caller.twice("POST /admin/models/p%2Fgit/duplicate", &json!({"id": "a/copy", "reason": "a copy"})).await;
-    caller.twice("POST /admin/models/import", &import).await;
+    caller.twice(line_of_import, &import(document, &first, "held")).await;
+    let ended =
+        stack.send("DELETE /admin/models/p%2Fgit/override", &caller.token, &[], Some(r#"{"reason":"over"}"#)).await;
+    assert_eq!(ended.status, 200, "{}", ended.text);
+    caller.twice("POST /admin/models/p%2Fsoon/unmark-legacy", &json!({"reason": "it stays"})).await;
     for end in ["", "?approve=true"] {
         for line in ["POST /admin/models/a%2Fown/archive", "POST /admin/models/a%2Fown/unarchive"] {
             caller.twice(&format!("{line}{end}"), &json!({"reason": "try it"})).await;
@@ -236,7 +260,14 @@ async fn every_grant_has_its_call() {
     }
     stack.settle().await;
     stack.event("notify").await;
-    for line in ["GET /admin/status", "GET /admin/audit/report?from=2026-01-01T00:00:00Z"] {
-        caller.twice(line, &Value::Null).await;
-    }
+    // What a history lacks is looked for.
+    stack.settle().await;
+    lose_history(stack.endpoint(), &template.table_names.history, "a/own", 2).await;
+    let hour = now - SignedDuration::from_hours(1);
+    let report = stack.send(&format!("GET /admin/audit/report?from={hour}"), &caller.token, &[], None).await;
+    assert_eq!(report.json()["data"]["report"]["gaps"], json!([{"modelId": "a/own", "seq": 2}]), "{}", report.text);
+    // What is published is shown again, where it was lost.
+    stack.lose_published().await;
+    stack.sync().await;
+    stack.event("evaluate-rollouts").await;
 }
