@@ -6,32 +6,16 @@ functions fit. Prints the resources by type.
 
 import collections
 import json
-import os
 import re
 import sys
 
-from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
+from transformed import resources
 
 LIMIT = 400
 
 
-class ManagedPolicies:
-    """SAM asks IAM for the ARNs of policies that a template names by their names."""
-
-    def load(self):
-        return {"AWSLambdaBasicExecutionRole": "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"}
-
-
 def main(path):
-    template = yaml_parse(open(path).read())
-    parameters = {name: spec.get("Default", "x") for name, spec in template["Parameters"].items()}
-    # Code is where it is built; SAM wants to see it packaged.
-    for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = "s3://bucket/key"
-    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
-    made = transform(template, parameters, ManagedPolicies())["Resources"]
+    made = resources(path)
     kinds = collections.Counter(resource["Type"] for resource in made.values())
     for kind, count in kinds.most_common():
         print(f"{count:5} {kind}")

@@ -10,11 +10,9 @@ pattern of partition keys that a grant is limited to.
 import collections
 import fnmatch
 import json
-import os
 import sys
 
-from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
+from transformed import resources
 
 # Grants that the tests do not reach, and why that is so.
 UNREACHED = {
@@ -31,21 +29,6 @@ OF_EVENT_SOURCES = {
     "dynamodb:ListStreams",
     "sqs:SendMessage",
 }
-
-
-class ManagedPolicies:
-    def load(self):
-        return {"AWSLambdaBasicExecutionRole": "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"}
-
-
-def resources(path):
-    template = yaml_parse(open(path).read())
-    parameters = {name: spec.get("Default", "x") for name, spec in template["Parameters"].items()}
-    for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = "s3://bucket/key"
-    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
-    return transform(template, parameters, ManagedPolicies())["Resources"]
 
 
 def listed(value):
