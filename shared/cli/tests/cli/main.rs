@@ -387,7 +387,9 @@ fn a_live_plan_and_a_status_tell_no_token() {
     runtime.block_on(github.tell("seed", json!({"pushed": [repository.head()]})));
     let file = || std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
     let process = Command::new(env!("CARGO_BIN_EXE_roster"))
-        .args(["dev", "--port", "0", "--repo", path, "--data", data, "--log", "trace"])
+        .args(["dev", "--port", "0", "--repo", path, "--data", data])
+        // What speaks to GitHub tells more than libraries do by themselves.
+        .args(["--log", "trace,octocrab=trace,hyper=trace,hyper_util=trace,tower=trace"])
         .env("GIT_TOKEN", BOT)
         .env("GITHUB_API_URL", github.url())
         .env("GITHUB_REPOSITORY", github.name())
