@@ -22,6 +22,8 @@ def main(path):
     print(f"{len(made):5} resources, of at most {LIMIT}")
     if len(made) > LIMIT:
         sys.exit(f"{path}: SAM makes {len(made)} resources of it, more than {LIMIT}")
+    if not kinds["AWS::CloudWatch::Dashboard"]:
+        sys.exit(f"{path}: there is no dashboard")
     for name, resource in made.items():
         if resource["Type"] == "AWS::CloudWatch::Dashboard":
             body = resource["Properties"]["DashboardBody"]["Fn::Sub"]
