@@ -2,15 +2,17 @@
 
 usage: privileges.py template.yaml RECORDED
 
-RECORDED has what the functions called while the end-to-end tests ran with the real artifacts (tests/src/recorder.rs). A
-call that is not granted fails, and so does a grant that no call needs: action by action, table by table, and for each
-pattern of partition keys that a grant is limited to. One without a pattern is needed by any call. What this cannot read
-fails: managed policies but for the log and a stream's reader, which SAM adds, denials, and other conditions.
+RECORDED has what the functions called while the end-to-end tests ran with the real artifacts (tests/src/recorder.rs).
+Both are brought to one form: function, action, table, and kind of partition key, which is a whole key such as `head`, or
+what stands before its first `#`, as in `chunk#*`. A grant without keys grants every kind that any function calls on that
+table. What is called and not granted fails, and so does what is granted and never called. What this cannot read fails:
+managed policies but for the log and a stream's reader, which SAM adds, denials, other conditions, and patterns of keys
+that are no kind.
 """
 
 import collections
-import fnmatch
 import json
+import re
 import sys
 
 from transformed import resources
@@ -25,6 +27,8 @@ UNREACHED = {
 
 # What SAM adds to a role by itself: writing the log, and for those that a stream calls, reading it.
 MANAGED = ("AWSLambdaBasicExecutionRole", "AWSLambdaDynamoDBExecutionRole")
+
+KIND = re.compile(r"[a-z-]+(#\*)?")
 
 OF_EVENT_SOURCES = {
     "dynamodb:DescribeStream",
@@ -52,7 +56,7 @@ def target(resource):
 
 
 def grants(made):
-    """Each function's grants: (function, action, target, pattern)."""
+    """Each function's grants: (function, action, target, kind of key), `*` where every kind is granted."""
     found = set()
     for name, resource in made.items():
         if resource["Type"] in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"):
@@ -77,19 +81,22 @@ def grants(made):
                     sys.exit(f"{function}: this does not know the statement {statement}")
                 for action in listed(statement["Action"]):
                     for granted in listed(statement["Resource"]):
-                        for pattern in listed(keys):
-                            found.add((function, action, target(granted), pattern))
+                        for kind in listed(keys):
+                            if kind != "*" and not KIND.fullmatch(kind):
+                                sys.exit(f"{function}: {kind} is no kind of keys: name whole keys, or kind#*")
+                            found.add((function, action, target(granted), kind))
     return found
 
 
 def calls(path, tables):
-    """What was called: (function, action, target, key)."""
+    """What was called: (function, action, target, kind of key). Scans have no key, and those of an index are one kind."""
     found = set()
     for line in open(path):
         call = json.loads(line)
         table = tables[call["table"]]
         index = f"/index/{call['index']}" if call["index"] else ""
-        found.add((call["function"], f"dynamodb:{call['action']}", table + index, call["key"] or ""))
+        kind = re.sub("#.*", "#*", call["key"] or "*", flags=re.DOTALL)
+        found.add((call["function"], f"dynamodb:{call['action']}", table + index, "*" if index else kind))
     return found
 
 
@@ -103,20 +110,21 @@ def main(template, recorded):
     }
     functions = {r["Properties"]["Handler"] for r in made.values() if r["Type"] == "AWS::Lambda::Function"}
     granted, called = grants(made), calls(recorded, tables)
-    by_target = collections.defaultdict(list)
-    for function, action, where, pattern in granted:
-        by_target[function, action, where].append(pattern)
-    used, problems = set(), []
-    for function, action, where, key in sorted(called):
-        matching = [p for p in by_target[function, action, where] if fnmatch.fnmatchcase(key, p)]
-        used.update((function, action, where, pattern) for pattern in matching)
-        if not matching:
-            problems.append(f"{function} called {action} on {where}, key {key!r}, which it is not granted")
-    for grant in sorted(granted - used):
-        if grant not in UNREACHED:
-            function, action, where, pattern = grant
-            problems.append(f"{function} is granted {action} on {where} for keys {pattern}, and never called it")
-    for grant in sorted(set(UNREACHED) - (granted - used)):
+    kinds = collections.defaultdict(set)
+    for _, _, where, kind in called:
+        kinds[where].add(kind)
+    without_key = {"dynamodb:Scan", "sns:Publish"}
+    granted = {
+        (function, action, where, each)
+        for function, action, where, kind in granted
+        for each in (kinds[where] - {"*"} if kind == "*" and action not in without_key and "/index/" not in where else {kind})
+    }
+    problems = []
+    for function, action, where, kind in sorted(called - granted):
+        problems.append(f"{function} called {action} on {where}, key {kind}, which it is not granted")
+    for function, action, where, kind in sorted(granted - called - set(UNREACHED)):
+        problems.append(f"{function} is granted {action} on {where} for keys {kind}, and never called it")
+    for grant in sorted(set(UNREACHED) - (granted - called)):
         problems.append(f"{grant} is listed as unreached, and is reached or not granted")
     idle = functions - {function for function, *_ in granted}
     print(f"{len(functions)} functions, {len(granted)} grants, {len(called)} kinds of calls")

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use roster_http::Role;
+use roster_http::fingerprint::fingerprint;
+use roster_http::{Cursor, Role};
 use roster_local::{LocalValues, Template};
 use roster_tests::receiver::Receiver;
 use roster_tests::repository::model;
@@ -88,6 +89,25 @@ async fn results(stack: &TestStack, model: &str, version: &str, count: usize, fa
     }
 }
 
+/// What was published before: pages of lists that began then, and models as they were.
+async fn older_revisions(caller: &mut Caller<'_>) {
+    let commit = caller.stack.repository.head();
+    // No instance of these functions has loaded this revision: they were not called while it was the newest.
+    let cursor = Cursor { revision: 3, bundle: None, at: Timestamp::now(), after: String::new() };
+    let cursor = |view: &str| cursor.encode(&fingerprint([view, "", "[]"]));
+    for line in [
+        format!("/v1/models?as_of={commit}"),
+        format!("/v1/models/p/git?as_of={commit}"),
+        "/v1/models/p/git?as_of=3".to_owned(),
+        format!("/admin/models/legacy?cursor={}", cursor("legacy None None")),
+        format!("/admin/models/archived?cursor={}", cursor("archived None")),
+        format!("/admin/models/export?to=roster&cursor={}", cursor("roster")),
+        format!("/admin/warnings?cursor={}", cursor("warnings None None")),
+    ] {
+        assert_eq!(caller.twice(&format!("GET {line}"), &Value::Null).await, 200, "{line}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_grant_has_its_call() {
     let receiver = Receiver::start(&[], 410, "").await;
@@ -164,6 +184,12 @@ async fn every_grant_has_its_call() {
         let status = caller.twice(&format!("{line}?mode=override&approve=true&until={seconds}"), &body).await;
         assert!(matches!(status, 200 | 201), "{line}: {status}");
     }
+    older_revisions(&mut caller).await;
+    // More than one transaction takes.
+    for n in 0..120 {
+        stack.repository.put(&model(&format!("many/m{n}"), |_| {}));
+    }
+    commit("many").await;
     // The overrides end.
     tokio::time::sleep(Duration::from_secs(5)).await;
     stack.event("check-drift").await;
