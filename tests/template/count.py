@@ -1,7 +1,8 @@
-"""Counts the resources that template.yaml becomes, and reads its dashboard.
+"""Counts the resources that template.yaml becomes and the readers of its streams, and reads its dashboard.
 
 CloudFormation takes 500 resources a stack, and SAM makes several of one: a fifth stays in reserve, so that the next
-functions fit. Prints the resources by type.
+functions fit. Prints the resources by type. More than two readers of a stream's shard may be throttled
+(https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html).
 """
 
 import collections
@@ -12,6 +13,7 @@ import sys
 from transformed import resources
 
 LIMIT = 400
+READERS = 2
 
 
 def main(path):
@@ -22,6 +24,12 @@ def main(path):
     print(f"{len(made):5} resources, of at most {LIMIT}")
     if len(made) > LIMIT:
         sys.exit(f"{path}: SAM makes {len(made)} resources of it, more than {LIMIT}")
+    mappings = [r["Properties"] for r in made.values() if r["Type"] == "AWS::Lambda::EventSourceMapping"]
+    readers = collections.Counter(mapping["EventSourceArn"]["Fn::GetAtt"][0] for mapping in mappings)
+    for table, count in readers.items():
+        print(f"{count:5} readers of the stream of {table}, of at most {READERS}")
+        if count > READERS:
+            sys.exit(f"{path}: {count} functions read the stream of {table}, more than {READERS}")
     if not kinds["AWS::CloudWatch::Dashboard"]:
         sys.exit(f"{path}: there is no dashboard")
     for name, resource in made.items():

@@ -155,8 +155,5 @@ pub static FUNCTIONS: &[Function<App>] = &[
     admins("import-models", |app, request| Box::pin(import_models::handle(app, request))),
     admins("export-models", |app, request| Box::pin(export_models::handle(app, request))),
     admins("export-audit", |app, request| Box::pin(export_audit::handle(app, request))),
-    Function {
-        name: "propose-reverts",
-        handler: Handler::Event(|app, event| Box::pin(propose_reverts::handle(app, event))),
-    },
+    Function { name: "propose-reverts", handler: Handler::Event(|app, _| Box::pin(propose_reverts::handle(app))) },
 ];

@@ -1,7 +1,8 @@
 //! `propose-reverts`: proposes that the file of a model says what its rollout came to: the version is not in use.
 //!
-//! The controller leaves what it took back in the runtime table, in the transaction that took it back. The stream brings
-//! it here, to the same proposals that admins make; the same revert is the same proposal, however often it comes.
+//! The controller leaves what it took back in the runtime table, in the transaction that took it back. It is proposed
+//! from there as admins propose: the same revert is the same proposal, so one that is forgotten late changes nothing.
+//! What cannot be proposed stays, for the next minute.
 
 use http::StatusCode;
 use jiff::Timestamp;
@@ -16,17 +17,24 @@ use serde_json::{Map, Value, json};
 
 use crate::{App, propose};
 
-pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError> {
-    let records = event["Records"].as_array().map(Vec::as_slice).unwrap_or_default();
-    for record in records {
-        let change = &record["dynamodb"];
-        let Some(revert) = Revert::from_image(&change["NewImage"]) else { continue };
-        if let Err(error) = propose(app, &revert, Timestamp::now()).await {
+pub(crate) async fn handle(app: &App) -> Result<Value, EventError> {
+    let reverts = app.store.reverts().await.map_err(|error| EventError(error.to_string()))?;
+    let mut waiting = Vec::new();
+    for revert in &reverts {
+        let done = async {
+            propose(app, revert, Timestamp::now()).await?;
+            app.store.forget_revert(revert).await
+        };
+        if let Err(error) = done.await {
             tracing::error!(model = %revert.model_id, %error, "a revert could not be proposed");
-            return Ok(json!({"batchItemFailures": [{"itemIdentifier": change["SequenceNumber"]}]}));
+            waiting.push(revert.model_id.as_str());
         }
     }
-    Ok(json!({"batchItemFailures": []}))
+    // A failed call is what the alarm counts.
+    match waiting.as_slice() {
+        [] => Ok(json!({"done": reverts.len()})),
+        waiting => Err(EventError(format!("reverts wait to be proposed: {}", waiting.join(", ")))),
+    }
 }
 
 async fn propose(app: &App, revert: &Revert, now: Timestamp) -> Result<(), StoreError> {

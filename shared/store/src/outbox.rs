@@ -5,13 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use jiff::Timestamp;
 use roster_core::audit::AuditEvent;
 use roster_core::notice::Notice;
 use roster_core::{ModelId, canonical};
 
-use crate::client::{Store, StoreError, call};
+use crate::client::{Store, StoreError};
 use crate::history::event_item;
 use crate::item::{Builder, Item, ItemReader, key};
 use crate::transaction::{Action, Condition};
@@ -196,17 +195,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the table does not answer.
     pub async fn remove_notice(&self, id: &str) -> Result<(), StoreError> {
-        let output = self
-            .client
-            .delete_item()
-            .table_name(&self.tables.runtime)
-            .set_key(Some(key(PK, Some(id))))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(call("DeleteItem"))?;
-        self.meter.write(output.consumed_capacity());
-        Ok(())
+        self.delete_item(&self.tables.runtime, key(PK, Some(id))).await
     }
 
     /// Lays a notice aside that somebody did not get, and tells the audit.

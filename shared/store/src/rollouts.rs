@@ -14,17 +14,17 @@ use roster_core::rollout::RolloutStatus;
 use roster_core::tree::{Entries, Missing, NodeId, Nodes, Root};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::client::{Store, StoreError};
 use crate::edits::{Answer, IdempotencyKey};
 use crate::history::event_item;
-use crate::item::{Builder, Item};
+use crate::item::{Builder, Item, ItemReader, key};
 use crate::models::RecordWrite;
 use crate::published::{Manifest, Publication};
 use crate::transaction::Action;
 
-/// For how long it is remembered that a revert was asked for, in seconds.
+const REVERT_PK: &str = "revert";
+/// For how long a revert that cannot be proposed is tried again, in seconds.
 const REVERT_SECONDS: i64 = 30 * 86_400;
 
 /// What is published of rollouts, by model.
@@ -62,19 +62,42 @@ pub struct Revert {
 }
 
 impl Revert {
-    /// The one that a stream record's image carries, in DynamoDB's JSON.
-    #[must_use]
-    pub fn from_image(image: &Value) -> Option<Self> {
-        serde_json::from_str(image["revert"]["S"].as_str()?).ok()
+    /// The same attempt can be made again, once the file said something else in between.
+    fn sort_key(&self) -> String {
+        format!("{}#{}#{}", self.model_id, self.status.attempt, self.status.started_at)
     }
 
     fn item(&self, now: Timestamp) -> Result<Item, StoreError> {
-        let item = Builder::keyed("revert")
-            // The same attempt can be made again, once the file said something else in between.
-            .text("sk", format!("{}#{}#{}", self.model_id, self.status.attempt, self.status.started_at))
+        let item = Builder::keyed(REVERT_PK)
+            .text("sk", self.sort_key())
             .number("expiresAt", now.as_second().saturating_add(REVERT_SECONDS))
             .json("revert", self)?;
         Ok(item.build())
+    }
+}
+
+impl Store {
+    /// The reverts that are asked for and not proposed yet.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer or an item cannot be read.
+    pub async fn reverts(&self) -> Result<Vec<Revert>, StoreError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.tables.runtime)
+            .key_condition_expression("pk = :pk")
+            .consistent_read(true)
+            .set_expression_attribute_values(Some(Builder::default().text(":pk", REVERT_PK).build()));
+        self.query_items(query, usize::MAX).await?.iter().map(|item| ItemReader::new(item).json("revert")).collect()
+    }
+
+    /// Forgets a revert that is proposed, or that nobody asks for any more.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the table does not answer.
+    pub async fn forget_revert(&self, revert: &Revert) -> Result<(), StoreError> {
+        self.delete_item(&self.tables.runtime, key(REVERT_PK, Some(&revert.sort_key()))).await
     }
 }
 

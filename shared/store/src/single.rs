@@ -24,6 +24,14 @@ impl Store {
         Ok(())
     }
 
+    /// Deletes an item, whatever it is.
+    pub(crate) async fn delete_item(&self, table: &str, key: Item) -> Result<(), StoreError> {
+        let delete = self.client.delete_item().table_name(table).set_key(Some(key));
+        let output = delete.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
+        self.meter.write(output.map_err(call("DeleteItem"))?.consumed_capacity());
+        Ok(())
+    }
+
     /// Puts an item if its condition holds, and answers whether it did.
     pub(crate) async fn put_item_if(&self, table: &str, item: Item, condition: Condition) -> Result<bool, StoreError> {
         let values = Some(condition.values).filter(|values| !values.is_empty());

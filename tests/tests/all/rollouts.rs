@@ -11,8 +11,8 @@ use roster_core::rollout::RolloutState;
 use roster_core::status::Status;
 use roster_http::Role;
 use roster_notice::Targets;
+use roster_store::Store;
 use roster_store::models::RecordWrite;
-use roster_store::{Revert, Store};
 use roster_tests::events::Events;
 use roster_tests::proxy::{Death, Dying, Proxy};
 use roster_tests::repository::model;
@@ -262,7 +262,7 @@ async fn a_breach_pins_the_stable_version_until_a_new_commit() {
     assert!(is_told("version_refused", "warning") && is_told("activate", "critical"), "{entries:?}");
 
     // The file is to say it too.
-    rollout.stack.settle().await;
+    assert_eq!(rollout.stack.event("propose-reverts").await, json!({"done": 1}));
     let branches = rollout.stack.repository.git(&["for-each-ref", "--format=%(refname:short)", "refs/heads"]);
     let proposal = branches.lines().find(|branch| *branch != "main").expect("a proposal");
     let file = rollout.stack.repository.git(&["show", &format!("{proposal}:catalog/models/p/one.json")]);
@@ -329,42 +329,39 @@ async fn a_revert_is_proposed_as_often_as_it_is_asked_for() {
         rollout.pass(1);
         assert!(rollout.minute(100, 50).await[0].contains("was rolled back"));
     };
+    let again = async || {
+        for mend in [true, false] {
+            let mended = |value: &mut Value| value["versions"][1]["releaseDate"] = json!("2026-11-01T00:00:00Z");
+            stack.repository.put(&if mend { canaried(mended) } else { canaried(|_| {}) });
+            stack.repository.commit("try it again");
+            assert_eq!(stack.sync().await["state"], "applied");
+        }
+    };
     fail().await;
-    stack.settle().await;
+    assert_eq!(stack.event("propose-reverts").await, json!({"done": 1}));
     stack.repository.git(&["branch", "--quiet", "-D", &proposal().expect("a first proposal")]);
+    assert_eq!((stack.event("propose-reverts").await, proposal()), (json!({"done": 0}), None));
 
-    // The version is said in another way, and as before again: that is the same attempt.
-    let mended = |value: &mut Value| value["versions"][1]["releaseDate"] = json!("2026-11-01T00:00:00Z");
-    for spec in [canaried(mended), canaried(|_| {})] {
-        stack.repository.put(&spec);
-        stack.repository.commit("try it again");
-        assert_eq!(stack.sync().await["state"], "applied");
-    }
+    // The version is said in another way, and as before again: that is the same attempt. What cannot be proposed waits.
+    again().await;
     fail().await;
-    stack.settle().await;
-    stack.repository.git(&["branch", "--quiet", "-D", &proposal().expect("a second proposal")]);
-
-    let revert =
-        Revert { model_id: ModelId::parse(ID).unwrap(), status: rollout.record().await.status.rollout.unwrap() };
-    let image = json!({"revert": {"S": json!(revert).to_string()}});
-    let event = json!({"Records": [{"dynamodb": {"SequenceNumber": "7", "NewImage": image}}]});
     stack.repository.put(&canaried(|value| value["meta"]["description"] = json!("said anew")));
     stack.repository.commit("describe it");
-    let failed = stack.call("propose-reverts", &event).await.unwrap();
-    assert_eq!((failed, proposal()), (json!({"batchItemFailures": [{"itemIdentifier": "7"}]}), None));
+    for _ in 0..2 {
+        let failed = stack.try_event("propose-reverts").await.unwrap_err();
+        assert!(failed.contains("reverts wait to be proposed: p/one"), "{failed}");
+        assert_eq!(proposal(), None);
+    }
     assert_eq!(stack.sync().await["state"], "applied");
-    let done = json!({"batchItemFailures": []});
-    assert_eq!(stack.call("propose-reverts", &event).await.unwrap(), done);
-    stack.repository.git(&["branch", "--quiet", "-D", &proposal().expect("a third proposal")]);
+    assert_eq!(stack.event("propose-reverts").await, json!({"done": 1}));
+    stack.repository.git(&["branch", "--quiet", "-D", &proposal().expect("a second proposal")]);
 
     // Where it is tried anew, what became of it before is nobody's wish.
-    for spec in [canaried(mended), canaried(|_| {})] {
-        stack.repository.put(&spec);
-        stack.repository.commit("try it once more");
-        assert_eq!(stack.sync().await["state"], "applied");
-    }
+    again().await;
+    fail().await;
+    again().await;
     assert!(rollout.evaluate().await[0].contains("begins"));
-    assert_eq!((stack.call("propose-reverts", &event).await.unwrap(), proposal()), (done, None));
+    assert_eq!((stack.event("propose-reverts").await, proposal()), (json!({"done": 1}), None));
     rollout.stack.close().await;
 }
 

@@ -286,6 +286,7 @@ async fn every_grant_has_its_call() {
     }
     stack.settle().await;
     stack.event("notify").await;
+    stack.event("propose-reverts").await;
     // What a history lacks is looked for.
     stack.settle().await;
     lose_history(stack.endpoint(), &template.table_names.history, "a/own", 2).await;
