@@ -14,8 +14,6 @@ use crate::transaction::{Action, Condition};
 
 const PK: &str = "alert";
 const BREACH_PK: &str = "breach";
-/// No catalogue has as many breaches as would be asked for here.
-const ALL: usize = usize::MAX;
 
 /// Which alerts are asked for.
 #[derive(Clone, Debug, Default)]
@@ -72,14 +70,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the table does not answer or an item cannot be read.
     pub async fn breaches(&self) -> Result<Vec<Breach>, StoreError> {
-        let query = self
-            .client
-            .query()
-            .table_name(&self.tables.runtime)
-            .key_condition_expression("pk = :pk")
-            .consistent_read(true)
-            .set_expression_attribute_values(Some(Builder::default().text(":pk", BREACH_PK).build()));
-        self.query_items(query, ALL).await?.iter().map(Breach::read).collect()
+        self.partition_items(&self.tables.runtime, BREACH_PK).await?.iter().map(Breach::read).collect()
     }
 
     /// Remembers a breach and tells it, unless it is known; answers whether it was not. The alert is kept for so many

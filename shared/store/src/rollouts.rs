@@ -82,14 +82,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the table does not answer or an item cannot be read.
     pub async fn reverts(&self) -> Result<Vec<Revert>, StoreError> {
-        let query = self
-            .client
-            .query()
-            .table_name(&self.tables.runtime)
-            .key_condition_expression("pk = :pk")
-            .consistent_read(true)
-            .set_expression_attribute_values(Some(Builder::default().text(":pk", REVERT_PK).build()));
-        self.query_items(query, usize::MAX).await?.iter().map(|item| ItemReader::new(item).json("revert")).collect()
+        let items = self.partition_items(&self.tables.runtime, REVERT_PK).await?;
+        items.iter().map(|item| ItemReader::new(item).json("revert")).collect()
     }
 
     /// Forgets a revert that is proposed, or that nobody asks for any more.

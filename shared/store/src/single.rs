@@ -103,6 +103,18 @@ impl Store {
         Ok(items)
     }
 
+    /// Every item of one partition, consistently.
+    pub(crate) async fn partition_items(&self, table: &str, pk: &str) -> Result<Vec<Item>, StoreError> {
+        let query = self
+            .client
+            .query()
+            .table_name(table)
+            .key_condition_expression("pk = :pk")
+            .consistent_read(true)
+            .set_expression_attribute_values(Some(Builder::default().text(":pk", pk).build()));
+        self.query_items(query, usize::MAX).await
+    }
+
     /// The items of one partition, by descending sort key, at most `limit` of those before `before`.
     pub(crate) async fn last_items(
         &self,
