@@ -113,11 +113,11 @@ def main(template, recorded):
     kinds = collections.defaultdict(set)
     for _, _, where, kind in called:
         kinds[where].add(kind)
-    without_key = {"dynamodb:Scan", "sns:Publish"}
+    # A scan has no key, and neither has what is sent to a topic or asked of an index.
     granted = {
         (function, action, where, each)
         for function, action, where, kind in granted
-        for each in (kinds[where] - {"*"} if kind == "*" and action not in without_key and "/index/" not in where else {kind})
+        for each in (kinds[where] - {"*"} if kind == "*" and action != "dynamodb:Scan" else {kind}) or {"*"}
     }
     problems = []
     for function, action, where, kind in sorted(called - granted):

@@ -329,10 +329,10 @@ async fn a_revert_is_proposed_as_often_as_it_is_asked_for() {
         rollout.pass(1);
         assert!(rollout.minute(100, 50).await[0].contains("was rolled back"));
     };
+    let mended = |value: &mut Value| value["versions"][1]["releaseDate"] = json!("2026-11-01T00:00:00Z");
     let again = async || {
-        for mend in [true, false] {
-            let mended = |value: &mut Value| value["versions"][1]["releaseDate"] = json!("2026-11-01T00:00:00Z");
-            stack.repository.put(&if mend { canaried(mended) } else { canaried(|_| {}) });
+        for spec in [canaried(mended), canaried(|_| {})] {
+            stack.repository.put(&spec);
             stack.repository.commit("try it again");
             assert_eq!(stack.sync().await["state"], "applied");
         }
