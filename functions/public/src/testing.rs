@@ -48,7 +48,7 @@ pub(crate) fn model_of(keys: Value) -> Model {
 
 /// The view of such a model.
 pub(crate) fn view_of(keys: Value) -> View {
-    View::render(&model_of(keys), "", None, &Policy::default(), get("/").now).unwrap()
+    View::render(&model_of(keys), &"".into(), None, &Policy::default(), get("/").now).unwrap()
 }
 
 /// The view of a small model.

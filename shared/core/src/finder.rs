@@ -167,7 +167,7 @@ mod tests {
         let render = |(at, price): (usize, &Option<&str>)| {
             let mut model = model(&format!("m{at}"));
             model.meta.input_cost_per_million_tokens = price.map(|price| price.parse().unwrap());
-            View::render(&model, "", None, &Policy::default(), jiff::Timestamp::UNIX_EPOCH).unwrap()
+            View::render(&model, &"".into(), None, &Policy::default(), jiff::Timestamp::UNIX_EPOCH).unwrap()
         };
         prices.iter().enumerate().map(render).collect()
     }

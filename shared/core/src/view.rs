@@ -1,5 +1,7 @@
 //! What clients see of a model.
 
+use std::sync::{Arc, OnceLock};
+
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -46,8 +48,6 @@ pub struct View {
     pub ending_versions: Box<[EndingVersion]>,
     /// The version that takes the traffic, where the model has versions.
     pub active_version: Option<semver::Version>,
-    /// A name for exactly this model, policy and time: another one with whatever changes.
-    pub fingerprint: Box<str>,
     /// The next instant at which time alone changes it.
     pub next_change: Option<Timestamp>,
     context_length: Option<u64>,
@@ -59,8 +59,14 @@ pub struct View {
     access: [AccessStatus; 6],
     before_access: Box<[u8]>,
     after_access: Box<[u8]>,
-    /// Where each field before the access begins.
-    starts: [u32; BEFORE_ACCESS],
+    /// What is published of the model.
+    entry: Arc<str>,
+    /// The versions as JSON; nothing where there are none.
+    versions_json: Box<[u8]>,
+    /// Made when it is first asked for: a start renders every model, and few of them are asked for by id.
+    fingerprint: OnceLock<Box<str>>,
+    /// Where each field before the access begins; made when a field is first asked for.
+    starts: OnceLock<[u32; BEFORE_ACCESS]>,
 }
 
 /// The fields of a view, in the order in which they are written.
@@ -244,7 +250,7 @@ impl View {
     /// Whatever `serde_json` says when it cannot write.
     pub fn render(
         model: &Model,
-        entry: &str,
+        entry: &Arc<str>,
         rollout: Option<&RolloutStatus>,
         policy: &Policy,
         now: Timestamp,
@@ -279,7 +285,10 @@ impl View {
             allowed_tiers: &meta.allowed_tiers,
         };
         // The object is left open: the caller's access and the legacy notice close it.
-        let (mut before_access, starts) = fields.write()?;
+        // What is shown is hardly ever longer than what is published.
+        let mut before_access = Vec::with_capacity(entry.len() + ACCESS.len());
+        serde_json::to_writer(&mut before_access, &fields)?;
+        before_access.pop();
         before_access.extend_from_slice(ACCESS);
         let mut after_access = b"\",\"legacy_info\":".to_vec();
         serde_json::to_writer(
@@ -292,10 +301,7 @@ impl View {
             },
         )?;
         after_access.push(b'}');
-        let moved = if versions.is_empty() { Vec::new() } else { serde_json::to_vec(&versions)? };
-        let parts = [entry.as_bytes(), &before_access, &after_access, &moved];
-        let mut fingerprint = canonical::sha256_hex(&parts.concat());
-        fingerprint.truncate(32);
+        let versions_json = if versions.is_empty() { Vec::new() } else { serde_json::to_vec(&versions)? };
         let active = versions.iter().find(|version| version.status == VersionStatus::Active);
         let ends = versions.iter().filter_map(|version| version.retires_at).filter(|&at| at > now);
         Ok(Self {
@@ -304,7 +310,6 @@ impl View {
             price_starts: meta.price_schedule.iter().map(|scheduled| scheduled.from).collect(),
             ending_versions: versions.iter().filter_map(EndingVersion::of).collect(),
             active_version: active.map(|version| version.version.clone()),
-            fingerprint: fingerprint.into(),
             next_change: lifecycle::next_change(model, now).into_iter().chain(ends).min(),
             versions: versions.into(),
             context_length: meta.context_length,
@@ -323,7 +328,21 @@ impl View {
             access: Tier::ALL.map(|tier| tier::access_status(meta, tier, policy)),
             before_access: before_access.into(),
             after_access: after_access.into(),
-            starts,
+            entry: entry.clone(),
+            versions_json: versions_json.into(),
+            fingerprint: OnceLock::new(),
+            starts: OnceLock::new(),
+        })
+    }
+
+    /// A name for exactly this model, policy and time: another one with whatever changes.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        self.fingerprint.get_or_init(|| {
+            let parts = [self.entry.as_bytes(), &self.before_access, &self.after_access, &self.versions_json];
+            let mut fingerprint = canonical::sha256_hex(&parts.concat());
+            fingerprint.truncate(32);
+            fingerprint.into()
         })
     }
 
@@ -382,13 +401,11 @@ impl View {
 
     /// A field before the access, with its name.
     fn before(&self, field: usize) -> &[u8] {
-        let start = self.starts[field] as usize;
-        let end = match self.starts.get(field + 1) {
-            // A comma stands between two fields.
-            Some(next) => *next as usize - 1,
-            None => self.before_access.len() - ACCESS.len(),
-        };
-        &self.before_access[start..end]
+        let object = &self.before_access[..self.before_access.len() - ACCESS.len()];
+        let starts = self.starts.get_or_init(|| starts(object));
+        // A comma stands between two fields.
+        let end = starts.get(field + 1).map_or(object.len(), |next| *next as usize - 1);
+        &object[starts[field] as usize..end]
     }
 
     /// What a caller of this tier is told about its access.
@@ -433,31 +450,27 @@ impl View {
     }
 }
 
-impl BeforeAccess<'_> {
-    /// The fields as an object that is left open, and where each of them begins.
-    fn write(&self) -> Result<(Vec<u8>, [u32; BEFORE_ACCESS]), serde_json::Error> {
-        let mut object = serde_json::to_vec(self)?;
-        object.pop();
-        let mut starts = [0; BEFORE_ACCESS];
-        let (mut at, mut depth, mut is_text, mut is_escaped) = (0, 0, false, false);
-        for (place, byte) in object.iter().enumerate() {
-            match byte {
-                _ if is_escaped => is_escaped = false,
-                b'\\' => is_escaped = true,
-                b'"' => is_text = !is_text,
-                _ if is_text => {}
-                b'[' | b'{' => depth += 1,
-                b']' | b'}' => depth -= 1,
-                _ => {}
-            }
-            let is_before_field = !is_text && depth == 1 && matches!(byte, b'{' | b',');
-            if is_before_field && let Some(start) = starts.get_mut(at) {
-                *start = u32::try_from(place + 1).unwrap_or(u32::MAX);
-                at += 1;
-            }
+/// Where each field of an open object begins.
+fn starts(object: &[u8]) -> [u32; BEFORE_ACCESS] {
+    let mut starts = [0; BEFORE_ACCESS];
+    let (mut at, mut depth, mut is_text, mut is_escaped) = (0, 0, false, false);
+    for (place, byte) in object.iter().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => is_text = !is_text,
+            _ if is_text => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth -= 1,
+            _ => {}
         }
-        Ok((object, starts))
+        let is_before_field = !is_text && depth == 1 && matches!(byte, b'{' | b',');
+        if is_before_field && let Some(start) = starts.get_mut(at) {
+            *start = u32::try_from(place + 1).unwrap_or(u32::MAX);
+            at += 1;
+        }
     }
+    starts
 }
 
 /// The chain of replacements that begins with a model's own, to its end.
@@ -487,7 +500,8 @@ mod tests {
         model.meta.output_cost_per_million_tokens = None;
         model.meta.internal_notes = "secret".to_owned();
         model.meta.required_tier = Tier::Pro;
-        let view = View::render(&model, "", None, &Policy::default(), "2026-11-21T00:00:00Z".parse().unwrap()).unwrap();
+        let view = View::render(&model, &"".into(), None, &Policy::default(), "2026-11-21T00:00:00Z".parse().unwrap())
+            .unwrap();
         let mut json = Vec::new();
         view.write(Tier::Free, &mut json);
         assert!(json.len() <= view.max_len());
@@ -498,12 +512,38 @@ mod tests {
     }
 
     #[test]
+    fn a_fingerprint_is_another_one_with_whatever_changes() {
+        let now = "2026-11-21T00:00:00Z".parse().unwrap();
+        let fingerprint = |model: &Model, entry: &str, policy: &Policy| {
+            View::render(model, &entry.into(), None, policy, now).unwrap().fingerprint().to_owned()
+        };
+        let (plain, policy) = (model("m"), Policy::default());
+        let mut priced = plain.clone();
+        priced.meta.input_cost_per_million_tokens = Some("2".parse().unwrap());
+        priced.meta.output_cost_per_million_tokens = Some("2".parse().unwrap());
+        let mut dear = Policy::default();
+        dear.credits.margin = "3".parse().unwrap();
+        let mut retired = plain.clone();
+        retired.is_archived = true;
+        let all = [
+            fingerprint(&plain, "{}", &policy),
+            fingerprint(&plain, "{ }", &policy),
+            fingerprint(&priced, "{}", &policy),
+            fingerprint(&priced, "{}", &dear),
+            fingerprint(&retired, "{}", &policy),
+        ];
+        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), all.len());
+        assert_eq!(all[0], fingerprint(&plain.clone(), "{}", &policy));
+        assert!(all.iter().all(|fingerprint| fingerprint.len() == 32));
+    }
+
+    #[test]
     fn some_fields_are_those_of_the_whole() {
         let mut model = model("m");
         model.meta.description = "a \"quoted\", {braced} [and] \\ text, with id".to_owned();
         model.meta.deprecation_notice = Some("going".to_owned());
         let now = "2026-11-21T00:00:00Z".parse().unwrap();
-        let view = View::render(&model, "", None, &Policy::default(), now).unwrap();
+        let view = View::render(&model, &"".into(), None, &Policy::default(), now).unwrap();
         assert_eq!((view.display_name(), view.description()), ("m".to_owned(), model.meta.description.clone()));
         let mut whole = Vec::new();
         view.write(Tier::Pro, &mut whole);

@@ -28,7 +28,7 @@ impl ETag {
     /// The tag of one model as callers of a tier see it: the same in every revision that does not change it.
     #[must_use]
     pub fn of_model(view: &View, tier: Tier) -> Self {
-        Self::of(["model", &view.fingerprint, view.access(tier).name()])
+        Self::of(["model", view.fingerprint(), view.access(tier).name()])
     }
 
     /// The 304 that the request gets when its client has this representation already.

@@ -13,6 +13,7 @@ use roster_core::record::Record;
 use roster_core::tree::{Missing, Node, NodeId, Nodes, Root};
 use roster_core::{ModelId, Policy};
 use serde::{Deserialize, Serialize};
+use zstd::bulk::Decompressor;
 
 use crate::client::{Store, StoreError, call};
 use crate::item::{self, Builder, Item, ItemReader, key};
@@ -188,6 +189,8 @@ impl Store {
     async fn chunks(&self, ids: &[NodeId]) -> Result<Vec<(NodeId, Vec<u8>)>, StoreError> {
         let mut wanted: HashSet<NodeId> = ids.iter().copied().collect();
         let mut found = Vec::with_capacity(wanted.len());
+        // To make a context takes longer than to decompress a chunk.
+        let mut decompressor = Decompressor::default();
         // A chunk that was written a moment ago may be absent from an eventually consistent read.
         for consistent in [false, true] {
             if wanted.is_empty() {
@@ -196,7 +199,8 @@ impl Store {
             let keys = wanted.iter().map(|id| key(chunk_pk(*id), None)).collect();
             for item in self.get_items(&self.tables.published, keys, consistent).await? {
                 let reader = ItemReader::new(&item);
-                let content = zstd::bulk::decompress(reader.bytes("content")?, MAX_CHUNK_BYTES)
+                let content = decompressor
+                    .decompress(reader.bytes("content")?, MAX_CHUNK_BYTES)
                     .map_err(|error| reader.corrupt(error.to_string()))?;
                 let id = NodeId::of(&content);
                 if wanted.remove(&id) {

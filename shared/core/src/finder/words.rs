@@ -192,7 +192,7 @@ mod tests {
             let mut model = model(id);
             model.aliases = ModelId::parse(alias).into_iter().collect();
             (model.meta.display_name, model.meta.description) = ((*display_name).to_owned(), (*description).to_owned());
-            View::render(&model, "", None, &Policy::default(), jiff::Timestamp::UNIX_EPOCH).unwrap()
+            View::render(&model, &"".into(), None, &Policy::default(), jiff::Timestamp::UNIX_EPOCH).unwrap()
         };
         [
             ("anthropic/claude", "", "Claude", "Better than GPT-5 at some things"),
