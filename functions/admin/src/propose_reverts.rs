@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::{App, propose};
 
 pub(crate) async fn handle(app: &App) -> Result<Value, EventError> {
-    let reverts = app.store.reverts().await.map_err(|error| EventError(error.to_string()))?;
+    let reverts = app.store.reverts().await.map_err(EventError::of)?;
     let mut waiting = Vec::new();
     for revert in &reverts {
         let done = async {

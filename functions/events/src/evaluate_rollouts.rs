@@ -22,7 +22,7 @@ use roster_store::reader::Snapshot;
 use roster_store::{Manifest, RolloutStep, StoreError};
 use serde_json::{Value, json};
 
-use crate::{App, failed, watch};
+use crate::{App, watch};
 
 pub(crate) async fn handle(app: &App) -> Result<Value, EventError> {
     let now = (app.clock)();
@@ -49,10 +49,10 @@ pub(crate) async fn handle(app: &App) -> Result<Value, EventError> {
             broken = broken.or(trouble);
             breaches
         }
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(EventError::of(error)),
     };
     match broken {
-        Some(error) => Err(failed(error)),
+        Some(error) => Err(EventError::of(error)),
         None => Ok(json!({"steps": steps, "left": left, "breaches": breaches})),
     }
 }

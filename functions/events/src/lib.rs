@@ -67,10 +67,10 @@ impl App {
 
     /// The published catalogue as it is now: nothing is decided by an older one.
     async fn published(&self, now: Timestamp) -> Result<Arc<Snapshot>, EventError> {
-        let served = self.reader.current(now).await.map_err(failed)?;
+        let served = self.reader.current(now).await.map_err(EventError::of)?;
         match served.source {
             Source::Live => Ok(served.snapshot),
-            _ => Err(failed("the published catalogue is out of reach")),
+            _ => Err(EventError::of("the published catalogue is out of reach")),
         }
     }
 }
@@ -97,10 +97,6 @@ impl Gatekeeper for App {
     fn consumed(&self) -> Units {
         self.store.consumed()
     }
-}
-
-fn failed(error: impl std::fmt::Display) -> EventError {
-    EventError(error.to_string())
 }
 
 /// The functions of this artifact.

@@ -17,7 +17,7 @@ use roster_store::models::RecordWrite;
 use roster_store::reader::Snapshot;
 use serde_json::{Value, json};
 
-use crate::{App, failed};
+use crate::App;
 
 /// Records read in one call.
 const BATCH: usize = 100;
@@ -40,8 +40,8 @@ pub(crate) async fn handle(app: &App) -> Result<Value, EventError> {
     {
         return Ok(json!({"state": "idle", "next": next}));
     }
-    let (effects, is_settled) = settle(app, &snapshot, now).await.map_err(failed)?;
-    let notices = warn(app, &snapshot, now).await.map_err(failed)?;
+    let (effects, is_settled) = settle(app, &snapshot, now).await.map_err(EventError::of)?;
+    let notices = warn(app, &snapshot, now).await.map_err(EventError::of)?;
     let next = next_due(&snapshot, now);
     let state = if is_settled { "done" } else { "busy" };
     if is_settled {

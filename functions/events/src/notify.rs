@@ -9,7 +9,7 @@ use roster_http::function::EventError;
 use roster_store::{KeptRun, models, runs};
 use serde_json::{Value, json};
 
-use crate::{App, deliver, failed};
+use crate::{App, deliver};
 
 /// Notices sent in one scheduled call.
 const AT_ONCE: usize = 200;
@@ -18,7 +18,7 @@ const NAMED: usize = 20;
 
 pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError> {
     let Some(records) = event["Records"].as_array() else {
-        let due = app.store.due_notices((app.clock)(), AT_ONCE).await.map_err(failed)?;
+        let due = app.store.due_notices((app.clock)(), AT_ONCE).await.map_err(EventError::of)?;
         return Ok(json!({"delivered": deliver::all(app, due).await}));
     };
     let mut ids = Vec::new();

@@ -30,9 +30,9 @@ pub(crate) async fn handle(app: &App, event: Value) -> Result<Value, EventError>
             }
         }
     }
-    app.store.put_history(&entries).await.map_err(|error| EventError(error.to_string()))?;
+    app.store.put_history(&entries).await.map_err(EventError::of)?;
     for edit in edits {
-        app.store.put_event(&edit).await.map_err(|error| EventError(error.to_string()))?;
+        app.store.put_event(&edit).await.map_err(EventError::of)?;
     }
     Ok(json!({"batchItemFailures": failed.into_iter().collect::<Vec<_>>()}))
 }

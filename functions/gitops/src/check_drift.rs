@@ -13,8 +13,7 @@ use crate::App;
 
 /// Compares the whole table with the repository. While a sync is at work it leaves that to the next time.
 pub(crate) async fn handle(app: &App, _event: Value) -> Result<Value, EventError> {
-    let fail = |error: &dyn std::fmt::Display| EventError(error.to_string());
-    let reconciler = app.reconciler().await.map_err(|error| fail(&error))?;
+    let reconciler = app.reconciler().await.map_err(EventError::of)?;
     match reconciler.heal(&Options::follow(&app.branch)).await {
         Ok(report) => {
             for drift in &report.drift {
@@ -28,7 +27,7 @@ pub(crate) async fn handle(app: &App, _event: Value) -> Result<Value, EventError
             Ok(json!(report))
         }
         Err(SyncError::Busy) => Ok(json!({"state": "busy"})),
-        Err(error) => Err(fail(&error)),
+        Err(error) => Err(EventError::of(error)),
     }
 }
 

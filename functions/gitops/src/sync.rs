@@ -60,10 +60,10 @@ async fn looks(app: &App, event: &Value) -> Result<Value, EventError> {
         };
         // Held and rejected are answers too: the look was done, and would find the same again.
         if let Some(taken) = taken {
-            app.store.grant_wish(&taken, &report.commit).await.map_err(failed)?;
+            app.store.grant_wish(&taken, &report.commit).await.map_err(EventError::of)?;
         }
         if round == 0 || report.commits > 0 {
-            answer = serde_json::to_value(report).map_err(failed)?;
+            answer = serde_json::to_value(report).map_err(EventError::of)?;
         }
     }
     Ok(answer)
@@ -72,7 +72,7 @@ async fn looks(app: &App, event: &Value) -> Result<Value, EventError> {
 /// Takes the newest wish with it, once the pace allows; `None` when all are granted, or others are at it.
 async fn take(app: &App, pace: Duration) -> Result<Option<TakenWish>, EventError> {
     for _ in 0..TRIES {
-        let wishes = app.store.wishes().await.map_err(failed)?;
+        let wishes = app.store.wishes().await.map_err(EventError::of)?;
         if !wishes.is_open() {
             return Ok(None);
         }
@@ -80,7 +80,9 @@ async fn take(app: &App, pace: Duration) -> Result<Option<TakenWish>, EventError
         if !pause.is_zero() {
             // While this one waits another may start, so it reads again what there is to take.
             tokio::time::sleep(pause).await;
-        } else if let Some(taken) = app.store.take_wish(&wishes, app.pace, Timestamp::now()).await.map_err(failed)? {
+        } else if let Some(taken) =
+            app.store.take_wish(&wishes, app.pace, Timestamp::now()).await.map_err(EventError::of)?
+        {
             return Ok(Some(taken));
         }
     }
@@ -94,7 +96,7 @@ async fn look(app: &App) -> Result<Option<RunReport>, EventError> {
         Err(error) => {
             count(FAILED);
             tell(app, None, &error.to_string()).await;
-            return Err(failed(error));
+            return Err(EventError::of(error));
         }
     };
     let options = Options::follow(&app.branch);
@@ -121,7 +123,7 @@ async fn look(app: &App) -> Result<Option<RunReport>, EventError> {
             if let Some(commit) = commit {
                 outcomes.failed(commit, &why);
             }
-            Err(failed(error))
+            Err(EventError::of(error))
         }
     };
     if let Some(statuses) = &app.statuses {
@@ -133,10 +135,6 @@ async fn look(app: &App) -> Result<Option<RunReport>, EventError> {
 /// Counts a run by what it ended in.
 fn count(state: &'static str) {
     counter!("SyncRuns", "State" => state).increment(1);
-}
-
-fn failed(error: impl std::fmt::Display) -> EventError {
-    EventError(error.to_string())
 }
 
 /// Keeps a failure for the audit and among the runs, and tells the world outside; the same one again within the hour is

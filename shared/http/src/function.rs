@@ -61,6 +61,13 @@ impl Dialect {
 #[error("{0}")]
 pub struct EventError(pub String);
 
+impl EventError {
+    /// The failure that an error is.
+    pub fn of(error: impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// An artifact's functions with the app that they share, whatever its type.
 pub trait Host: Send + Sync {
     /// The names of the functions, in the registry's order.
