@@ -212,6 +212,7 @@ const TOPIC: &str = "AWS::SNS::Topic";
 const ONLY_ON_AWS: &[&str] = &[
     "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::Dashboard",
+    "AWS::IAM::Role",
     "AWS::Logs::LogGroup",
     "AWS::Logs::MetricFilter",
     TOPIC,
@@ -269,6 +270,7 @@ const FUNCTION_ONLY_ON_AWS: &[&str] = &[
     "MemorySize",
     "Policies",
     "ReservedConcurrentExecutions",
+    "Role",
     "Runtime",
 ];
 
