@@ -14,8 +14,9 @@ use metrics::{Unit, counter, describe_histogram, histogram};
 use metrics_cloudwatch_embedded::Collector;
 use roster_core::alert::Alert;
 use roster_store::Units;
-use tracing::Level;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -45,9 +46,10 @@ impl Telemetry {
             None => None,
         };
         let directives = directives(env.optional("LOG_LEVEL").unwrap_or("info"));
-        let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
-        let lines = fmt::layer().json().flatten_event(true).with_span_list(false);
-        let layers = tracing_subscriber::registry().with(filter).with(lines).with(traces.as_ref().map(Traces::layer));
+        let logged = || EnvFilter::try_new(&directives).unwrap_or_else(|_| EnvFilter::new("info"));
+        let lines = fmt::layer().json().flatten_event(true).with_span_list(false).with_filter(logged());
+        let spans = traces.as_ref().map(|traces| traces.layer().with_filter(logged().or(filter_fn(is_call))));
+        let layers = tracing_subscriber::registry().with(lines).with(spans);
         // Whoever logs already, as a test does, goes on.
         let _ = layers.try_init();
         let metrics = env.optional("METRICS_NAMESPACE").and_then(|namespace| {
@@ -78,6 +80,12 @@ impl Telemetry {
             traces.flush().await;
         }
     }
+}
+
+/// Whether something is the span of a call to DynamoDB, which the SDK makes below the level that is logged of it: it has
+/// the operation's name, and no key, body or header.
+fn is_call(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && metadata.target().starts_with("aws_sdk_dynamodb::operation")
 }
 
 /// What is logged at a level: of libraries no more than `info`, for below it they tell bodies and headers, and with them

@@ -1,4 +1,4 @@
-//! Traces: a span a request, sent to a collector by OTLP once the request is answered.
+//! Traces: a span a request and in it one a call to DynamoDB, sent to a collector by OTLP once the request is answered.
 //!
 //! The SDK's own processors send in the background, which stands still while Lambda has the process frozen. So spans
 //! are kept here until the invocation ends, and sent then.

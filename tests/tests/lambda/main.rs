@@ -87,7 +87,9 @@ async fn a_request_is_told_before_it_is_answered() {
     let spans =
         |trace: &Value| trace["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().cloned().unwrap_or_default();
     let sent: Vec<Value> = traces.iter().map(|trace| serde_json::from_str(&trace.body).unwrap()).collect();
-    let span = sent.iter().flat_map(spans).find(|span| span["name"] == "list-models").expect("a span");
+    let all: Vec<Value> = sent.iter().flat_map(spans).collect();
+    let named = |name: &str| all.iter().find(|span| span["name"] == name).unwrap_or_else(|| panic!("{name}: {all:#?}"));
+    let span = named("list-models");
     assert_eq!((&span["traceId"], &span["parentSpanId"]), (&json!(TRACE), &json!("00f067aa0ba902b7")));
     let attributes: BTreeMap<&str, String> = span["attributes"]
         .as_array()
@@ -97,6 +99,13 @@ async fn a_request_is_told_before_it_is_answered() {
         .collect();
     assert_eq!(attributes["http.response.status_code"], r#"{"intValue":"200"}"#);
     assert_eq!(attributes["http.request.method"], r#"{"stringValue":"GET"}"#);
+    let start = &named("start")["spanId"];
+    let calls = all.iter().filter(|span| span["parentSpanId"] == *start).map(|span| span["name"].as_str().unwrap());
+    assert_eq!(
+        calls.collect::<BTreeSet<_>>(),
+        BTreeSet::from(["DynamoDB.BatchGetItem", "DynamoDB.GetItem"]),
+        "what a start reads: {all:#?}"
+    );
     let service = sent[0]["resourceSpans"][0]["resource"]["attributes"].to_string();
     assert!(service.contains(r#""roster""#), "{service}");
     stack.close().await;
