@@ -61,8 +61,6 @@ pub struct View {
     after_access: Box<[u8]>,
     /// What is published of the model.
     entry: Arc<str>,
-    /// The versions as JSON; nothing where there are none.
-    versions_json: Box<[u8]>,
     /// Made when it is first asked for: a start renders every model, and few of them are asked for by id.
     fingerprint: OnceLock<Box<str>>,
     /// Where each field before the access begins; made when a field is first asked for.
@@ -301,7 +299,6 @@ impl View {
             },
         )?;
         after_access.push(b'}');
-        let versions_json = if versions.is_empty() { Vec::new() } else { serde_json::to_vec(&versions)? };
         let active = versions.iter().find(|version| version.status == VersionStatus::Active);
         let ends = versions.iter().filter_map(|version| version.retires_at).filter(|&at| at > now);
         Ok(Self {
@@ -329,7 +326,6 @@ impl View {
             before_access: before_access.into(),
             after_access: after_access.into(),
             entry: entry.clone(),
-            versions_json: versions_json.into(),
             fingerprint: OnceLock::new(),
             starts: OnceLock::new(),
         })
@@ -339,7 +335,9 @@ impl View {
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         self.fingerprint.get_or_init(|| {
-            let parts = [self.entry.as_bytes(), &self.before_access, &self.after_access, &self.versions_json];
+            let moved = if self.versions.is_empty() { None } else { serde_json::to_vec(&self.versions).ok() };
+            let moved = moved.unwrap_or_default();
+            let parts = [self.entry.as_bytes(), &self.before_access, &self.after_access, &moved];
             let mut fingerprint = canonical::sha256_hex(&parts.concat());
             fingerprint.truncate(32);
             fingerprint.into()
