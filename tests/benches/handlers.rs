@@ -26,6 +26,7 @@ fn request(id: Option<&str>, query: &[(&str, &str)], headers: HeaderMap) -> Requ
         headers,
         body: bytes::Bytes::new(),
         source_ip: None,
+        api_url: None,
         caller: roster_http::Caller::default(),
         request_id: "bench".to_owned(),
         now: Timestamp::now(),

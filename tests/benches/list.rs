@@ -69,6 +69,7 @@ fn request(target: &str, headers: HeaderMap) -> Request {
         headers,
         body: Default::default(),
         source_ip: None,
+        api_url: None,
         caller: roster_http::Caller::default(),
         request_id: "bench".to_owned(),
         now: Timestamp::now(),
@@ -146,7 +147,7 @@ fn median(mut times: Vec<Duration>) -> f64 {
 }
 
 async fn gateway(template: &Template, host: Arc<dyn Host>) -> Gateway {
-    Gateway::start(template, &Hosts::Here(vec![host]), 0).await.unwrap()
+    Gateway::start(template, &Hosts::Here(vec![host]), 0, None).await.unwrap()
 }
 
 async fn measure() {

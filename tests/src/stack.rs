@@ -94,6 +94,11 @@ impl TestStack {
 
     /// A stack with more variables, or other values of them.
     pub async fn with(variables: &[(&str, &str)]) -> Self {
+        Self::below(None, variables).await
+    }
+
+    /// The same behind a stage of the gateway, where one is named.
+    pub async fn below(stage: Option<&str>, variables: &[(&str, &str)]) -> Self {
         let repository = TestRepository::new();
         let path = repository.path().display().to_string();
         let variables = [("DEV_JWT_SECRET", SECRET), ("MAX_STALENESS_MS", "0")].iter().chain(variables);
@@ -131,6 +136,7 @@ impl TestStack {
             template: template.clone(),
             store: store.clone(),
             port: 0,
+            stage: stage.map(str::to_owned),
             directory: None,
         };
         let stack = Stack::start(options).await.expect("a stack");
@@ -261,6 +267,7 @@ impl TestStack {
             headers: reqwest::header::HeaderMap::new(),
             body: Default::default(),
             source_ip: None,
+            api_url: None,
             caller: roster_http::Caller::default(),
             request_id: "test".to_owned(),
             now: Timestamp::now(),

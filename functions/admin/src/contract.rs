@@ -20,7 +20,7 @@ use roster_core::quote::{Dollars, Line, MAX_TOKENS};
 use roster_core::record::{Archival, ChangeNote, GitOrigin, HistoryEntry, OverrideTerms};
 use roster_core::rollout::RolloutStatus;
 use roster_core::status::Status;
-use roster_core::tier::Tier;
+use roster_core::tier::{AccessStatus, Tier};
 use roster_core::usage::{GroupBy, Told};
 use roster_core::version::VersionStatus;
 use roster_exchange::Format;
@@ -34,9 +34,11 @@ const VERSION: &str = "The version's number.";
 /// The functions of this artifact by name.
 #[must_use]
 pub fn endpoints(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
-    let record = record(schemas);
-    let record = schemas.named("Record", record);
-    let shown = schemas.success(record);
+    let status = schemas.of::<AccessStatus>();
+    let access = object(Tier::ALL.map(|tier| (tier.name(), status.clone())));
+    let record = with_keys(record(schemas), [("access", access)]);
+    let shown = schemas.named("RecordWithAccess", record);
+    let shown = schemas.success(shown);
     let new = schemas.part_with_reason("NewModel", "Model", &["id"]);
     let copy = schemas.part_with_reason("Copy", "Model", &["id"]);
     let version = schemas.part_with_reason("NewVersion", "ModelVersion", &["version"]);
@@ -78,6 +80,17 @@ pub fn endpoints(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
         all.push((name, change(summary, body).path("v", number.clone(), VERSION)));
     }
     all = all.into_iter().map(|(name, endpoint)| (name, modes(endpoint))).collect();
+    // Taking back a rollout at once is nothing that could be tried.
+    all.iter_mut().filter(|(name, _)| *name != "rollback-model").for_each(|(_, endpoint)| {
+        *endpoint = foreseen(std::mem::take(endpoint));
+    });
+    let holds = [
+        ("pause-rollout", "A rollout goes no further before somebody resumes it; this takes a reason"),
+        ("resume-rollout", "A rollout that was paused by hand goes on, and its step begins anew; this takes a reason"),
+    ];
+    for (name, summary) in holds {
+        all.push((name, change(summary, &reason)));
+    }
     all.push(("end-override", change("The model's file counts again, before the override ends by itself", &reason)));
     let creations = [
         ("create-model", "A new model, which the API owns", new),
@@ -85,7 +98,7 @@ pub fn endpoints(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
         ("register-version", "A version of a model appears, inactive unless the body says otherwise", version),
     ];
     for (name, summary, body) in creations {
-        all.push((name, modes(write(schemas, Endpoint::new(summary).body(body, true), 201))));
+        all.push((name, foreseen(modes(write(schemas, Endpoint::new(summary).body(body, true), 201)))));
     }
     all.push((
         "get-record",
@@ -154,6 +167,12 @@ fn write(schemas: &mut Schemas, endpoint: Endpoint, status: u16) -> Endpoint {
         ("holds", holds),
     ]);
     let proposal = schemas.named("Proposal", with_optional(proposal, [("url", text())]));
+    let foreseen = object([
+        ("operations", list(schemas.of::<Operation>())),
+        ("changes", list(schemas.of::<FieldChange>())),
+        ("holds", list(schemas.of::<Hold>())),
+    ]);
+    let foreseen = schemas.named("Foreseen", with_optional(foreseen, [("path", text()), ("diff", text())]));
     let nothing = schemas.named("NothingToPropose", unchanged);
     let taken_back = [
         ("operations", list(schemas.of::<Operation>())),
@@ -162,7 +181,7 @@ fn write(schemas: &mut Schemas, endpoint: Endpoint, status: u16) -> Endpoint {
     ];
     let taken_back = with_keys(record(schemas), taken_back);
     let taken_back = schemas.named("RolloutTakenBack", taken_back);
-    let done = schemas.success(json!({"anyOf": [changed.clone(), nothing, taken_back]}));
+    let done = schemas.success(json!({"anyOf": [changed.clone(), nothing, foreseen, taken_back]}));
     let proposed = schemas.success(proposal);
     let mut endpoint = endpoint
         .header("X-Reason", "Why, where the body does not say it.")
@@ -197,13 +216,24 @@ fn modes(endpoint: Endpoint) -> Endpoint {
         .query("until", time(), "The end of an override, within seven days.")
 }
 
+/// A change that can be asked about before it is made.
+fn foreseen(endpoint: Endpoint) -> Endpoint {
+    endpoint.query("dry_run", flag(), "Tells what it would do, and what the guard would hold; nothing is written.")
+}
+
 fn lists(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
     let summaries = [
+        "The records of the models that are named, or of all of them, removed ones too",
         "Models on their way out",
         "Models that are hidden, with who hid them, when and why",
         "Models and versions that end soon, the soonest first",
     ];
-    let [all_legacy, all_archived, all_warnings] = summaries.map(|summary| listed(schemas, Endpoint::new(summary)));
+    let [all_records, all_legacy, all_archived, all_warnings] =
+        summaries.map(|summary| listed(schemas, Endpoint::new(summary)));
+    let (record, id) = (record(schemas), schemas.of::<ModelId>());
+    let record = schemas.named("Record", record);
+    let records =
+        object([("models", list(record)), ("total", count()), ("revision", count()), ("nextCursor", nullable(text()))]);
     let days = json!({"type": "integer", "minimum": 0, "maximum": 36_500});
     let entry = entry(schemas);
     let mut archived = entry.clone();
@@ -234,6 +264,10 @@ fn lists(schemas: &mut Schemas) -> Vec<(&'static str, Endpoint)> {
     warnings["properties"]["withinDays"] = count();
     warnings["properties"]["versionsWithinDays"] = count();
     vec![
+        (
+            "list-records",
+            all_records.many("id", id, "These models only.").answers(200, "A page.", schemas.success(records)),
+        ),
         (
             "list-legacy",
             all_legacy
@@ -346,7 +380,9 @@ fn import_models(schemas: &mut Schemas) -> Endpoint {
 fn export_models(schemas: &mut Schemas) -> Endpoint {
     let formats: Vec<&str> =
         Format::ALL.into_iter().filter(|format| *format != Format::OpenRouter).map(Format::name).collect();
+    let id = schemas.of::<ModelId>();
     listed(schemas, Endpoint::new("All models in one file, or in pages that a Link joins"))
+        .many("id", id, "These models only.")
         .query("to", one_of(&formats), "Whose file is made; roster without it.")
         .answers(200, "The file.", json!({"type": ["object", "array"]}))
         .answers_as(200, "The file.", "text/csv", text())

@@ -2,8 +2,11 @@
 //!
 //! Which models there are is one revision's, on all pages; each is what its record says when the page is made.
 
+use std::collections::BTreeSet;
+
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
+use roster_core::view::View;
 use roster_core::{Model, ModelId};
 use roster_exchange::Format;
 use roster_http::{Problem, Query, Reply, Request};
@@ -22,10 +25,12 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
         Some(format) => Ok(format),
     });
     let list = Listing::read(&mut query);
+    let only: BTreeSet<ModelId> = query.many("id", ModelId::parse).into_iter().collect();
     query.finish()?;
     let format = to.unwrap_or(Format::Roster);
-    let pinned = list.pin(app, &request, format.name()).await?;
-    let asked = pinned.snapshot.views().filter(|view| list.takes(view)).map(|view| &view.id);
+    let pinned = list.pin(app, &request, &format!("{} {only:?}", format.name())).await?;
+    let is_asked = |view: &&View| list.takes(view) && (only.is_empty() || only.contains(&view.id));
+    let asked = pinned.snapshot.views().filter(is_asked).map(|view| &view.id);
     let mut ids: Vec<&ModelId> = asked.filter(|id| id.as_str() > pinned.after.as_str()).collect();
     ids.sort_unstable();
     let records = app.store.records(ids.iter().take(MAX_MODELS).copied()).await?;

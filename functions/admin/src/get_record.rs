@@ -1,7 +1,11 @@
 //! `GET /admin/models/{id}`: everything about one model, as it is now, with the tag that `If-Match` takes.
 
+use std::collections::BTreeMap;
+
 use http::StatusCode;
+use roster_core::tier::{self, Tier};
 use roster_http::{Problem, Query, Reply, Request};
+use serde_json::json;
 
 use crate::{App, record, write};
 
@@ -12,6 +16,8 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     let found = app.store.records([&id]).await?.remove(&id);
     let found = found
         .ok_or_else(|| Problem::not_found(format!("no model has the id \"{id}\"")).with("model_id", id.as_str()))?;
-    let data = record::shown(&found, &policy, request.now);
+    let mut data = record::shown(&found, &policy, request.now);
+    let access = Tier::ALL.map(|tier| (tier.name(), tier::access_status(&found.spec.meta, tier, &policy)));
+    data["access"] = json!(BTreeMap::from(access));
     Ok(Reply::success(StatusCode::OK, &format!("model {id}"), data).with_etag(&record::etag(&found)))
 }

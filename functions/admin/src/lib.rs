@@ -10,6 +10,7 @@ mod compare_versions;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod create_model;
+mod dashboard;
 mod deprecate_version;
 mod duplicate_model;
 mod edit_meta;
@@ -25,6 +26,7 @@ mod list_alerts;
 mod list_archived;
 mod list_audit;
 mod list_legacy;
+mod list_records;
 mod list_versions;
 mod list_warnings;
 mod listing;
@@ -32,12 +34,14 @@ mod mark_legacy;
 mod mode;
 mod model_history;
 mod model_prices;
+mod pause_rollout;
 mod proposals;
 mod propose;
 mod propose_reverts;
 mod record;
 mod register_version;
 mod report_audit;
+mod resume_rollout;
 mod retire_version;
 mod rollback_model;
 mod rollouts;
@@ -59,6 +63,7 @@ use roster_http::{Access, Admission, Env, Function, Gate, Gatekeeper, Handler, P
 use roster_store::reader::Reader;
 use roster_store::{PolicyCache, Store, TableNames, Units};
 
+use dashboard::Dashboard;
 use proposals::Proposals;
 
 /// What the functions of this artifact share.
@@ -69,6 +74,7 @@ pub struct App {
     proposals: Proposals,
     gate: Gate,
     policies: PolicyCache,
+    dashboard: Dashboard,
 }
 
 impl App {
@@ -84,6 +90,7 @@ impl App {
             proposals: Proposals::from_env(env),
             gate: Gate::from_env(env)?.with_limits(env, store.clone())?,
             policies: PolicyCache::default(),
+            dashboard: Dashboard::from_env(env)?,
             store,
         }))
     }
@@ -117,6 +124,8 @@ const fn admins(name: &'static str, handler: HttpHandler<App>) -> Function<App> 
 /// The functions of this artifact: for admins, and one that proposes what a rollout came to.
 pub static FUNCTIONS: &[Function<App>] = &[
     admins("create-model", |app, request| Box::pin(create_model::handle(app, request))),
+    Function { name: "dashboard", handler: Handler::Pages(|app, request| Box::pin(dashboard::handle(app, request))) },
+    admins("list-records", |app, request| Box::pin(list_records::handle(app, request))),
     admins("get-record", |app, request| Box::pin(get_record::handle(app, request))),
     admins("edit-model", |app, request| Box::pin(edit_model::handle(app, request))),
     admins("edit-meta", |app, request| Box::pin(edit_meta::handle(app, request))),
@@ -135,6 +144,8 @@ pub static FUNCTIONS: &[Function<App>] = &[
     admins("deprecate-version", |app, request| Box::pin(deprecate_version::handle(app, request))),
     admins("retire-version", |app, request| Box::pin(retire_version::handle(app, request))),
     admins("rollback-model", |app, request| Box::pin(rollback_model::handle(app, request))),
+    admins("pause-rollout", |app, request| Box::pin(pause_rollout::handle(app, request))),
+    admins("resume-rollout", |app, request| Box::pin(resume_rollout::handle(app, request))),
     admins("list-versions", |app, request| Box::pin(list_versions::handle(app, request))),
     admins("active-version", |app, request| Box::pin(active_version::handle(app, request))),
     admins("compare-versions", |app, request| Box::pin(compare_versions::handle(app, request))),

@@ -1,6 +1,7 @@
 //! `?mode=propose`: the change as a pull request that changes the model's file, for people to review.
 
 use http::StatusCode;
+use roster_core::plan::Step;
 use roster_core::validate::read_model;
 use roster_core::{canonical, file};
 use roster_edit::{Draft, Edit};
@@ -15,22 +16,53 @@ use crate::write;
 /// The most characters of a title: what `git log --oneline` shows whole.
 const MAX_TITLE: usize = 72;
 
-/// Proposes a change and answers where it is. The same change is the same proposal, so that asking twice opens one.
-pub(crate) async fn make(app: &App, edit: &Edit<'_>, done: &str) -> Result<Reply, Problem> {
-    let draft = app.editor.draft(edit).await.map_err(write::problem)?;
-    let id = draft.after.id.clone();
-    let Some(step) = &draft.step else {
-        let message = format!("model {id} is {done} already: there is nothing to propose");
-        return Ok(Reply::success(
-            StatusCode::OK,
-            &message,
-            json!({"path": draft.path, "operations": [], "changes": []}),
-        ));
+/// A change of a file, before it is proposed.
+struct Prepared {
+    draft: Draft,
+    step: Step,
+    /// The file as the branch has it; `None` when it is new.
+    base: Option<BaseFile>,
+    /// What it is to hold.
+    content: String,
+    diff: String,
+}
+
+/// The change of the file that a change of a model is; or the answer that there is none.
+async fn prepare(app: &App, edit: &Edit<'_>, done: &str) -> Result<Result<Prepared, Reply>, Problem> {
+    let mut draft = app.editor.draft(edit).await.map_err(write::problem)?;
+    let Some(step) = draft.step.take() else {
+        let message = format!("model {} is {done} already: there is nothing to propose", draft.after.id);
+        let data = json!({"path": draft.path, "operations": [], "changes": []});
+        return Ok(Err(Reply::success(StatusCode::OK, &message, data)));
     };
     let base = app.proposals.file(&draft.path).await?;
     let old = is_as_known(&draft, base.as_ref(), app.proposals.base())?;
     let content = file::text(&draft.after, &draft.path).map_err(|error| write::problem(error.into()))?;
     let diff = difference(&old, &content, &draft.path);
+    Ok(Ok(Prepared { draft, step, base, content, diff }))
+}
+
+/// What [`make`] would propose; nothing is.
+pub(crate) async fn foresee(app: &App, edit: &Edit<'_>, done: &str) -> Result<Reply, Problem> {
+    let Prepared { draft, step, diff, .. } = match prepare(app, edit, done).await? {
+        Ok(prepared) => prepared,
+        Err(nothing) => return Ok(nothing),
+    };
+    let message =
+        format!("model {} would be {done} once it is proposed and merged: nothing was written", draft.after.id);
+    let data = json!({
+        "path": draft.path, "diff": diff, "operations": step.operations, "changes": step.changes, "holds": draft.holds,
+    });
+    Ok(Reply::success(StatusCode::OK, &message, data))
+}
+
+/// Proposes a change and answers where it is. The same change is the same proposal, so that asking twice opens one.
+pub(crate) async fn make(app: &App, edit: &Edit<'_>, done: &str) -> Result<Reply, Problem> {
+    let Prepared { draft, step, base, content, diff } = match prepare(app, edit, done).await? {
+        Ok(prepared) => prepared,
+        Err(nothing) => return Ok(nothing),
+    };
+    let id = &draft.after.id;
     let (title, body) = words(edit, id.as_str(), done);
     let opened = app.proposals.open(Change {
         branch: branch(id.as_str(), &draft.path, &content),

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::body::{Body, invalid};
 use crate::mode::{Mode, Wanted};
+use crate::rollouts::Step;
 use crate::{App, rollouts, write};
 
 pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem> {
@@ -38,7 +39,8 @@ pub(crate) async fn handle(app: &App, request: Request) -> Result<Reply, Problem
     // A rollout is taken back at once, whosever the model is; a proposal or an override is of the spec.
     if wanted.mode(&request, &body)? == Mode::Apply
         && let Some(reply) =
-            rollouts::take_back(app, &request, &write::model_id(&request)?, number.as_ref(), &body.reason).await?
+            rollouts::make(app, &request, &write::model_id(&request)?, Step::TakeBack(number.as_ref()), &body.reason)
+                .await?
     {
         return Ok(reply);
     }

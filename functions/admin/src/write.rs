@@ -9,7 +9,7 @@ use roster_core::command::{self, Command, VersionError};
 use roster_core::guard::Hold;
 use roster_core::record::Record;
 use roster_core::{ModelId, Policy, file};
-use roster_edit::{Done, Edit, ManagedByGit, Refusal, Target};
+use roster_edit::{Done, Edit, Foreseen, ManagedByGit, Refusal, Target};
 use roster_http::fingerprint::fingerprint;
 use roster_http::{ETag, Problem, Query, Reply, Request, Role};
 use roster_store::StoreError;
@@ -24,7 +24,7 @@ use crate::{App, propose, record};
 /// The most bytes of an idempotency key.
 const MAX_KEY: usize = 255;
 /// What stands in a path segment as it is.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A change that an endpoint asks for.
 pub(crate) struct Asked<'a> {
@@ -78,6 +78,7 @@ pub(crate) async fn make(app: &App, request: &Request, asked: Asked<'_>) -> Resu
     let mut query = Query::of(request);
     let approves = query.flag("approve").unwrap_or(false);
     let wanted = Wanted::of(&mut query);
+    let is_dry_run = query.flag("dry_run").unwrap_or(false);
     query.finish()?;
     let mode = wanted.mode(request, asked.body)?;
     if approves && !request.caller.roles.contains(&Role::SuperAdmin) {
@@ -91,8 +92,8 @@ pub(crate) async fn make(app: &App, request: &Request, asked: Asked<'_>) -> Resu
         ETag::any_matches(&record::etags(record, policy, &request.caller, request.now), request)
     };
     let Asked { target, command, body, done, status } = asked;
-    // The same proposal is found again whatever its key.
-    let key = if mode == Mode::Propose { None } else { idempotency_key(request, actor)? };
+    // The same proposal is found again whatever its key, and a dry run has no answer to keep.
+    let key = if is_dry_run || mode == Mode::Propose { None } else { idempotency_key(request, actor)? };
     let edit = Edit {
         target,
         command,
@@ -105,6 +106,9 @@ pub(crate) async fn make(app: &App, request: &Request, asked: Asked<'_>) -> Resu
         key,
         precondition: &is_believed,
     };
+    if is_dry_run {
+        return foresee(app, &edit, mode, done).await;
+    }
     if mode == Mode::Propose {
         return propose::make(app, &edit, done).await;
     }
@@ -126,6 +130,24 @@ pub(crate) async fn make(app: &App, request: &Request, asked: Asked<'_>) -> Resu
             refuse(app, &edit, refusal, request).await
         }
     }
+}
+
+/// What a change would do, with nothing written and nobody told.
+async fn foresee(app: &App, edit: &Edit<'_>, mode: Mode, done: &str) -> Result<Reply, Problem> {
+    if mode == Mode::Propose {
+        return propose::foresee(app, edit, done).await;
+    }
+    let Foreseen { step, holds } = app.editor.foresee(edit).await.map_err(problem)?;
+    let data = json!({
+        "operations": step.iter().flat_map(|step| &step.operations).collect::<Vec<_>>(),
+        "changes": step.iter().flat_map(|step| &step.changes).collect::<Vec<_>>(),
+        "holds": holds,
+    });
+    let message = match step {
+        Some(_) => format!("the model would be {done}: nothing was written"),
+        None => format!("the model is {done} already: nothing would change"),
+    };
+    Ok(Reply::success(StatusCode::OK, &message, data))
 }
 
 /// A refusal as the answer to its request; under an idempotency key it stays the answer.

@@ -19,6 +19,7 @@ pub(crate) fn get(target: &str) -> Request {
         headers: HeaderMap::new(),
         body: Vec::new().into(),
         source_ip: None,
+        api_url: None,
         caller: roster_http::Caller::default(),
         request_id: "request-1".to_owned(),
         now: Timestamp::from_second(1_800_000_000).unwrap(),

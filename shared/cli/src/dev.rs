@@ -38,6 +38,9 @@ pub(crate) struct Arguments {
     /// The gateway's port; 0 takes a free one
     #[arg(long, default_value_t = 9000)]
     port: u16,
+    /// Serves below this, as the domain of an API Gateway serves below its stage
+    #[arg(long, value_name = "NAME")]
+    stage: Option<String>,
     #[command(flatten)]
     tables: tables::Arguments,
     /// The hard-coded catalogue that policy moves callers away from, instead of the one that was built in
@@ -69,7 +72,7 @@ enum Runtime {
 /// What the functions may be told by the environment of `roster dev`: access to the repository, where the statuses of
 /// its commits are set, the secret of its webhooks, whose tokens are taken instead of those that it signs itself, and
 /// where notices go.
-const FROM_OUTSIDE: [&str; 14] = [
+const FROM_OUTSIDE: [&str; 17] = [
     "GITHUB_API_URL",
     "GITHUB_REPOSITORY",
     "GIT_TOKEN",
@@ -82,6 +85,9 @@ const FROM_OUTSIDE: [&str; 14] = [
     "JWT_TIER_CLAIM",
     "NOTICE_WEBHOOK_SECRET",
     "NOTICE_WEBHOOK_URLS",
+    "OIDC_CLIENT_ID",
+    "OIDC_SCOPES",
+    "OIDC_TOKEN",
     "STATUS_CONTEXT",
     "WEBHOOK_SECRET",
 ];
@@ -134,6 +140,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         template,
         store,
         port: arguments.port,
+        stage: arguments.stage.clone(),
         directory: arguments.tables.checkpoints(),
     })
     .await?;
@@ -186,12 +193,15 @@ fn greet(output: Output, url: &str, arguments: &Arguments, secret: &str) -> Resu
     let free = token::issue(secret, "reader", &BTreeSet::new(), Some(Tier::Free), TOKENS)?;
     let pro = token::issue(secret, "pro", &BTreeSet::new(), Some(Tier::Pro), TOKENS)?;
     let admin = token::issue(secret, "admin", &BTreeSet::from([Role::Admin]), Some(Tier::EnterpriseMax), TOKENS)?;
+    let both = BTreeSet::from([Role::Admin, Role::SuperAdmin]);
+    let super_admin = token::issue(secret, "super", &both, Some(Tier::EnterpriseMax), TOKENS)?;
     output.line(format_args!("Roster answers at {url}, following {} of {}", arguments.branch, arguments.repo));
     output.line(format_args!("\n  curl '{url}/v1/models?limit=2'\n"));
     output.line("Tokens for 12 hours, for an \"Authorization: Bearer\" header:");
-    for (name, token) in [("free", free), ("pro", pro), ("admin", admin)] {
+    for (name, token) in [("free", free), ("pro", pro), ("admin", admin), ("super", super_admin)] {
         output.line(format_args!("  {name:<6}{token}"));
     }
+    output.line(format_args!("\nThe dashboard is at {url}/ui: sign in there with the admin token."));
     output.line("\nCtrl-C stops it.\n");
     Ok(())
 }

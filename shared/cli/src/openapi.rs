@@ -70,7 +70,7 @@ fn generated() -> Result<Value, Failure> {
 fn requests<App>(functions: &[Function<App>]) -> Vec<(&'static str, Access)> {
     let access = |function: &Function<App>| match function.handler {
         Handler::Http(access, _) | Handler::Foreign(access, ..) => Some((function.name, access)),
-        Handler::Event(_) => None,
+        Handler::Pages(_) | Handler::Event(_) => None,
     };
     functions.iter().filter_map(access).collect()
 }

@@ -239,6 +239,12 @@ impl Command {
         patch.remove("$schema");
         let mut document = serde_json::to_value(&model).map_err(|error| vec![problem("", error.to_string())])?;
         json_patch::merge(&mut document, &Value::Object(patch));
+        // A merge patch takes away what it sets to null; of the prices that every model has it says that they are unknown.
+        if let Some(meta) = document.get_mut("meta").and_then(Value::as_object_mut) {
+            for price in ["inputCostPerMillionTokens", "outputCostPerMillionTokens"] {
+                meta.entry(price).or_insert(Value::Null);
+            }
+        }
         Ok(document)
     }
 }
@@ -345,6 +351,9 @@ mod tests {
         assert_eq!(edited.meta.input_cost_per_million_tokens.unwrap().to_string(), "570.0000000000001");
         let back = done(&Command::EditMeta(map(json!({"description": null, "complianceTags": null}))), &edited);
         assert_eq!((back.meta.description.as_str(), back.meta.compliance_tags.len()), ("", 0));
+        let unknown = done(&Command::EditMeta(map(json!({"inputCostPerMillionTokens": null}))), &edited);
+        assert_eq!(unknown.meta.input_cost_per_million_tokens, None);
+        assert_eq!(unknown.meta.output_cost_per_million_tokens, edited.meta.output_cost_per_million_tokens);
     }
 
     #[test]

@@ -122,6 +122,7 @@ mod tests {
             since: at(now),
             changed_at: at(now),
             stable_end_of_life: None,
+            paused_by: None,
             reason: "so it is".to_owned(),
         };
         assert_eq!(shown(&model, None, &policy, now), ["1.0.0 active 100", "2.0.0 canary 0"], "it did not begin yet");

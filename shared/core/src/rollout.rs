@@ -97,6 +97,9 @@ pub struct RolloutStatus {
     /// When the stable version stops answering, once this one has taken over and policy lets that one go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stable_end_of_life: Option<Timestamp>,
+    /// Who paused it by hand: then it goes no further before somebody resumes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_by: Option<String>,
     /// Why it is so.
     pub reason: String,
 }
@@ -162,6 +165,9 @@ impl Attempt {
         if let Some(failed) = [seen.step, seen.window].into_iter().find(is_failed) {
             return Some(status.moved(RolloutState::RolledBack, failed.told(), now));
         }
+        if status.paused_by.is_some() {
+            return None;
+        }
         let hold = self.steps.get(status.step).map_or(0, |step| i64::from(step.hold_hours));
         if now < later(status.since, SignedDuration::from_hours(hold)) {
             return None;
@@ -189,6 +195,7 @@ impl Attempt {
             since: now,
             changed_at: now,
             stable_end_of_life: None,
+            paused_by: None,
             reason: format!("begins: {}", self.told_step(0)),
         }
     }
@@ -259,6 +266,21 @@ impl RolloutStatus {
         matches!(self.state, RolloutState::Running | RolloutState::Paused)
     }
 
+    /// The status after somebody paused it: the version keeps its share, and a breach still takes that away. `None` where
+    /// it was paused by hand before.
+    #[must_use]
+    pub fn paused(&self, actor: &str, reason: &str, now: Timestamp) -> Option<Self> {
+        let paused = || self.moved(RolloutState::Paused, reason.to_owned(), now);
+        self.paused_by.is_none().then(|| Self { paused_by: Some(actor.to_owned()), ..paused() })
+    }
+
+    /// The status after somebody resumed it: its step begins anew. `None` where nobody had paused it.
+    #[must_use]
+    pub fn resumed(&self, reason: &str, now: Timestamp) -> Option<Self> {
+        let running = || self.moved(RolloutState::Running, reason.to_owned(), now);
+        self.paused_by.is_some().then(|| Self { since: now, ..running() })
+    }
+
     /// The status after somebody rolled it back; `None` where it was rolled back before. It blocks the version as the
     /// model's spec has it now, which may say something else of it than when it took over.
     ///
@@ -305,7 +327,7 @@ impl RolloutStatus {
 
     fn moved(&self, state: RolloutState, reason: String, now: Timestamp) -> Self {
         let reason = reason.chars().take(REASON_CHARS).collect();
-        Self { state, changed_at: now, reason, stable_end_of_life: None, ..self.clone() }
+        Self { state, changed_at: now, reason, stable_end_of_life: None, paused_by: None, ..self.clone() }
     }
 }
 

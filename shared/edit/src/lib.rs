@@ -177,6 +177,14 @@ pub struct ManagedByGit {
     pub after: Model,
 }
 
+/// What a change would do.
+pub struct Foreseen {
+    /// What would be done; `None` when all of it is so already.
+    pub step: Option<Step>,
+    /// What the guard would hold it for.
+    pub holds: Vec<Hold>,
+}
+
 /// A change of a file that would make the change of a model.
 #[derive(Clone, Debug)]
 pub struct Draft {
@@ -254,6 +262,9 @@ impl Editor {
         let policy = self.policies.of(&self.store, begun.head.as_ref()).await?;
         let judged = self.judge(edit, new_id.as_ref(), &begun, &policy, known, now).await?;
         let Judged { before, step, holds, next } = judged;
+        if !holds.is_empty() && !edit.approves {
+            return Err(Refusal::Held(holds));
+        }
         let head_revision = begun.head.as_ref().map_or(0, |head| head.revision);
         let (step, record, revision) = match (&step, before) {
             (None, Some(record)) => (None, record.clone(), head_revision),
@@ -349,11 +360,23 @@ impl Editor {
             Asker::Git => Vec::new(),
             _ => [blueprint.holds, self.store.decision_holds(&blueprint.plan, policy, now).await?].concat(),
         };
-        if !holds.is_empty() && !edit.approves {
-            return Err(Refusal::Held(holds));
-        }
         let step = blueprint.plan.steps.into_iter().next();
         Ok(Judged { before, step, holds, next: blueprint.next })
+    }
+
+    /// What [`Editor::apply`] would do now; nothing is written.
+    ///
+    /// # Errors
+    /// [`Refusal`] as it would be, but for what the guard holds: that is in the answer.
+    pub async fn foresee(&self, edit: &Edit<'_>) -> Result<Foreseen, Refusal> {
+        let known = tokio::time::timeout(PATIENCE, self.known.lock()).await;
+        let mut known = known.map_err(|_| Refusal::Busy)?;
+        let new_id = edit.new_id();
+        let ids: Vec<&ModelId> = new_id.iter().chain(edit.existing()).collect();
+        let begun = self.store.begin_edit(&ids, None, edit.now).await?;
+        let policy = self.policies.of(&self.store, begun.head.as_ref()).await?;
+        let judged = self.judge(edit, new_id.as_ref(), &begun, &policy, &mut known, edit.now).await?;
+        Ok(Foreseen { step: judged.step, holds: judged.holds })
     }
 
     /// The change of a file that would make a change of a model; nothing is written.

@@ -33,6 +33,8 @@ pub enum Handler<App: 'static> {
     Http(Access, HttpHandler<App>),
     /// The same for clients that were made for another API, in its ways.
     Foreign(Access, &'static Dialect, HttpHandler<App>),
+    /// Pages for people, which ask the API as their reader: whom they are for is theirs to tell, by a session.
+    Pages(HttpHandler<App>),
     /// Any other event: a schedule's, a stream's, or a direct call.
     Event(for<'a> fn(&'a App, Value) -> HandlerFuture<'a, Result<Value, EventError>>),
 }
@@ -110,6 +112,7 @@ impl<App: Gatekeeper> Host for Hosted<App> {
                 let outcome = guarded(&*self.app, *access, *handler, request).await;
                 outcome.map_err(|problem| problem.told_as(dialect.error))
             })),
+            Handler::Pages(handler) => Some(handler(&self.app, request)),
             Handler::Event(_) => None,
         }
     }
@@ -117,7 +120,7 @@ impl<App: Gatekeeper> Host for Hosted<App> {
     fn event(&self, name: &str, event: Value) -> Option<HandlerFuture<'_, Result<Value, EventError>>> {
         match self.find(name)? {
             Handler::Event(handler) => Some(handler(&self.app, event)),
-            Handler::Http(..) | Handler::Foreign(..) => None,
+            Handler::Http(..) | Handler::Foreign(..) | Handler::Pages(_) => None,
         }
     }
 }

@@ -86,6 +86,14 @@ impl Gate {
         Ok(Self { limiter: Some(limiter), ..self })
     }
 
+    /// Who sent a request, whatever it is for: nothing is counted.
+    ///
+    /// # Errors
+    /// As [`Authenticator::authenticate`].
+    pub async fn caller(&self, request: &Request) -> Result<Caller, Problem> {
+        self.authenticator.authenticate(request).await
+    }
+
     /// Lets a request in.
     ///
     /// # Errors

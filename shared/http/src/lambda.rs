@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use lambda_http::aws_lambda_events::apigw::ApiGatewayProxyRequestContext;
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, IntoResponse, RequestExt as _};
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -43,7 +44,7 @@ pub async fn run<App: Gatekeeper + 'static>(
     let function = functions.iter().find(|function| function.name == name);
     match function.map(|function| &function.handler) {
         None => Err(EnvError::Invalid { name: "_HANDLER", expected: "a function of this artifact" }.into()),
-        Some(Handler::Http(..) | Handler::Foreign(..)) => {
+        Some(Handler::Http(..) | Handler::Foreign(..) | Handler::Pages(_)) => {
             let (host, cors) = (&Hosted::new(app.clone(), functions), &Cors::from_env(env));
             let serve = async |event| {
                 let reply = answer(host, name, request_of(event, Timestamp::now()), cors).await;
@@ -92,9 +93,11 @@ impl Spent {
 /// A request as the REST API's proxy event brings it.
 fn request_of(event: lambda_http::Request, now: Timestamp) -> Request {
     let path = event.raw_http_path().to_owned();
-    let (gateway_id, source_ip) = match event.request_context_ref() {
-        Some(RequestContext::ApiGatewayV1(context)) => (context.request_id.clone(), context.identity.source_ip.clone()),
-        _ => (None, None),
+    let (gateway_id, source_ip, api_url) = match event.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => {
+            (context.request_id.clone(), context.identity.source_ip.clone(), api_url(context))
+        }
+        _ => (None, None, None),
     };
     let lambda_id = || event.lambda_context_ref().map(|context| context.request_id.clone());
     let request_id = gateway_id.or_else(lambda_id).unwrap_or_default();
@@ -114,7 +117,21 @@ fn request_of(event: lambda_http::Request, now: Timestamp) -> Request {
     };
     let (method, headers) = (parts.method, parts.headers);
     let caller = Caller::default();
-    Request { method, path, path_parameters, query, headers, body, source_ip, caller, request_id, now }
+    Request { method, path, path_parameters, query, headers, body, source_ip, api_url, caller, request_id, now }
+}
+
+/// Where the API is. The context's path is the client's: what stands in it before the route is the stage, or the base
+/// path of a domain of one's own
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>).
+fn api_url(context: &ApiGatewayProxyRequestContext) -> Option<String> {
+    let (domain, path) = (context.domain_name.as_deref()?, context.path.as_deref()?);
+    let route = context.resource_path.as_deref()?;
+    let fixed = route.split('{').next().unwrap_or_default().trim_end_matches('/');
+    let is_whole = |(at, _): &(usize, &str)| path[at + fixed.len()..].chars().next().is_none_or(|next| next == '/');
+    let (at, _) = path.match_indices(fixed).find(is_whole)?;
+    // Only this machine's is not behind TLS.
+    let scheme = if domain.starts_with("127.0.0.1:") { "http" } else { "https" };
+    Some(format!("{scheme}://{domain}{}", &path[..at]))
 }
 
 impl IntoResponse for Reply {

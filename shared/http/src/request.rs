@@ -32,6 +32,9 @@ pub struct Request {
     pub body: Bytes,
     /// Where the request comes from, as the gateway sees it.
     pub source_ip: Option<String>,
+    /// Where the API is that the request came through, as its gateway says: scheme and host, and the stage or the base
+    /// path before its routes, without a slash at the end. Absent where no gateway says it.
+    pub api_url: Option<String>,
     /// Who calls; anonymous until the gate has looked.
     pub caller: Caller,
     /// The gateway's id of this request, for logs and error reports.
@@ -123,6 +126,7 @@ pub(crate) mod tests {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             source_ip: None,
+            api_url: None,
             caller: Caller::default(),
             request_id: "request-1".to_owned(),
             now: Timestamp::from_second(1_800_000_000).unwrap(),

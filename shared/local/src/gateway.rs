@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Serves the template's routes.
 pub struct Gateway {
-    address: SocketAddr,
+    url: String,
     tasks: Tasks,
 }
 
@@ -48,15 +48,19 @@ struct Target {
 
 struct Service {
     router: Router<Target>,
+    url: String,
+    /// What the paths begin with: a slash and the stage, or nothing.
+    prefix: String,
     requests: AtomicU64,
 }
 
 impl Gateway {
-    /// Serves on a port of this machine only; 0 takes a free one.
+    /// Serves on a port of this machine only; 0 takes a free one. Below the stage, where there is one, as API Gateway's
+    /// own domain does.
     ///
     /// # Errors
     /// [`StackError`] when a route cannot be served, or the port is taken.
-    pub async fn start(template: &Template, hosts: &Hosts, port: u16) -> Result<Self, StackError> {
+    pub async fn start(template: &Template, hosts: &Hosts, port: u16, stage: Option<&str>) -> Result<Self, StackError> {
         let mut routes = Vec::new();
         for function in &template.functions {
             let cors = Arc::new(Cors::from_env(&template.env_of(function)));
@@ -72,16 +76,18 @@ impl Gateway {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
         let listener = listener.map_err(|source| StackError::Port { port, source })?;
         let address = listener.local_addr().map_err(|source| StackError::Port { port, source })?;
-        let service = Arc::new(Service { router, requests: AtomicU64::new(0) });
+        let prefix = stage.map(|stage| format!("/{stage}")).unwrap_or_default();
+        let url = format!("http://{address}{prefix}");
+        let service = Arc::new(Service { router, url: url.clone(), prefix, requests: AtomicU64::new(0) });
         let mut tasks = Tasks::new();
         tasks.spawn(|stop| accept(listener, service, stop));
-        Ok(Self { address, tasks })
+        Ok(Self { url, tasks })
     }
 
     /// Where it answers.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.url.clone()
     }
 
     /// Stops listening, and waits for the requests under way.
@@ -142,15 +148,18 @@ impl Service {
 
     async fn reply(&self, request: http::Request<Incoming>, peer: IpAddr, request_id: &str) -> Result<Reply, Problem> {
         let (parts, body) = request.into_parts();
-        let found = self.router.find(&parts.method, parts.uri.path());
+        let path =
+            parts.uri.path().strip_prefix(&*self.prefix).filter(|path| path.starts_with('/')).unwrap_or_default();
+        let found = self.router.find(&parts.method, path);
         let mut request = Request {
             method: parts.method,
-            path: parts.uri.path().to_owned(),
+            path: path.to_owned(),
             path_parameters: BTreeMap::new(),
             query: query(parts.uri.query().unwrap_or_default()),
             headers: parts.headers,
             body: Bytes::new(),
             source_ip: Some(peer.to_string()),
+            api_url: Some(self.url.clone()),
             caller: Caller::default(),
             request_id: request_id.to_owned(),
             now: Timestamp::now(),

@@ -33,6 +33,9 @@ pub(crate) fn of(request: &Request, resource: &str) -> Value {
     };
     let query_last: BTreeMap<&str, &str> =
         query.iter().filter_map(|(name, values)| Some((*name, *values.last()?))).collect();
+    let api_url = request.api_url.as_deref().unwrap_or_default();
+    let host = api_url.split_once("://").map_or("", |(_, rest)| rest);
+    let (domain, prefix) = host.split_at(host.find('/').unwrap_or(host.len()));
     json!({
         "resource": resource,
         "path": request.path,
@@ -48,7 +51,8 @@ pub(crate) fn of(request: &Request, resource: &str) -> Value {
             "apiId": "local",
             "httpMethod": request.method.as_str(),
             "identity": {"sourceIp": request.source_ip},
-            "path": format!("/local{}", request.path),
+            "domainName": domain,
+            "path": format!("{prefix}{}", request.path),
             "protocol": "HTTP/1.1",
             "requestId": request.request_id,
             "resourceId": "local",

@@ -24,6 +24,8 @@ pub struct StackOptions {
     pub store: Store,
     /// The gateway's port; 0 takes a free one.
     pub port: u16,
+    /// The stage that the gateway's paths begin with, if any.
+    pub stage: Option<String>,
     /// Where streams' checkpoints and dead letters are kept; without it they end with the process.
     pub directory: Option<PathBuf>,
 }
@@ -74,9 +76,9 @@ impl Stack {
     /// # Errors
     /// [`StackError`].
     pub async fn start(options: StackOptions) -> Result<Self, StackError> {
-        let StackOptions { dynamodb, template, hosts, store, port, directory } = options;
+        let StackOptions { dynamodb, template, hosts, store, port, stage, directory } = options;
         hosts.check(&template)?;
-        let gateway = Gateway::start(&template, &hosts, port).await?;
+        let gateway = Gateway::start(&template, &hosts, port, stage.as_deref()).await?;
         // Another process that has the tables open follows their streams already.
         let follow = if dynamodb.is_owner() {
             let pump = Pump::start(&template, &hosts, &store, dynamodb.endpoint(), directory.as_deref()).await?;

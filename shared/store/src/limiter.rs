@@ -206,7 +206,8 @@ impl Share {
         if tokens > 0 {
             (self.leased, self.leased_at) = (tokens, now);
             self.refusals = self.refusals.saturating_sub(1);
-            self.ask_at = now.saturating_add(wait);
+            // Where there is more, a request that came in before this one and waited for it may ask at once, too.
+            self.ask_at = if wait == 0 { 0 } else { now.saturating_add(wait) };
         } else {
             // Others were faster. With many instances at one empty bucket, most would ask in vain every time.
             let longest = (self.bucket().window() / 8).max(SECOND);
@@ -310,6 +311,20 @@ mod tests {
 
     fn share(requests: u64, window_seconds: u64, used: u64) -> Share {
         Share { used, ..Share::new(&RateLimit { requests, window_seconds }) }
+    }
+
+    #[test]
+    fn a_request_that_waited_for_a_later_ones_lease_may_ask_too() {
+        let mut share = share(600, 60, 0);
+        let (earlier, later) = (1_000 * SECOND, 1_000 * SECOND + 1);
+        share.begin(&share.limit.clone(), later);
+        let tat = later + share.bucket().cost(1);
+        share.receive(Answer { tokens: 1, tat }, later);
+        assert!(share.spend(later).allowed);
+        assert!(share.leased == 0 && earlier >= share.ask_at, "{share:?}");
+        // An empty bucket is left alone for as long as it takes.
+        share.receive(Answer { tokens: 1, tat: later + share.bucket().window() }, later);
+        assert!(share.ask_at > later, "{share:?}");
     }
 
     #[test]

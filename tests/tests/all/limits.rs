@@ -232,6 +232,7 @@ impl Stack {
             headers: authorization.map(|value| (AUTHORIZATION, value)).into_iter().collect(),
             body: bytes::Bytes::new(),
             source_ip: Some(address.to_owned()),
+            api_url: None,
             caller: Caller::default(),
             request_id: "request-1".to_owned(),
             now,

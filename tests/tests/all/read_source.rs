@@ -112,6 +112,7 @@ impl Stage {
             headers: caller.headers.clone(),
             body: bytes::Bytes::new(),
             source_ip: caller.source_ip.clone(),
+            api_url: None,
             caller: roster_http::Caller::default(),
             request_id: "test".to_owned(),
             now: self.now,

@@ -134,6 +134,7 @@ async fn post(host: &Hosted<App>, headers: &[(&'static str, String)], body: impl
         headers: map,
         body: body.into(),
         source_ip: None,
+        api_url: None,
         caller: Caller::default(),
         request_id: "request-1".to_owned(),
         now: Timestamp::now(),

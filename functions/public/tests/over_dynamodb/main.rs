@@ -110,6 +110,7 @@ impl Stack {
             headers,
             body: Vec::new().into(),
             source_ip: None,
+            api_url: None,
             caller: roster_http::Caller::default(),
             request_id: "request-1".to_owned(),
             now: self.now,

@@ -190,6 +190,29 @@ fn what_policy_refuses_waits() {
 }
 
 #[test]
+fn what_is_paused_by_hand_stays_where_it_is_and_is_safe() {
+    let attempt = Attempt::of(&two(), &Policy::default()).unwrap();
+    let begun = attempt.begun(at(0));
+    let (good, bad) =
+        (Traffic::of(|_| Minute { results: 100, failures: 0 }), Traffic::of(|_| Minute { results: 100, failures: 90 }));
+    let report = |traffic: &Traffic| evaluate(&traffic.measured(at(0), at(26 * HOUR)), &attempt.limits);
+    let (good, bad) = (report(&good), report(&bad));
+    let seen = |report| Seen { step: report, window: report, refusal: None };
+    assert_eq!(attempt.next(Some(&begun), seen(&good), at(26 * HOUR)).unwrap().step, 1, "its hold is over");
+    let paused = begun.paused("sue", "the weekend", at(HOUR)).unwrap();
+    assert_eq!((paused.state, paused.step, paused.paused_by.as_deref()), (RolloutState::Paused, 0, Some("sue")));
+    assert_eq!(paused.paused("bob", "again", at(2 * HOUR)), None);
+    assert_eq!(attempt.next(Some(&paused), seen(&good), at(26 * HOUR)), None);
+    let back = attempt.next(Some(&paused), seen(&bad), at(26 * HOUR)).unwrap();
+    assert_eq!((back.state, back.paused_by), (RolloutState::RolledBack, None));
+    let resumed = paused.resumed("monday", at(26 * HOUR)).unwrap();
+    assert_eq!((resumed.state, resumed.step, resumed.since), (RolloutState::Running, 0, at(26 * HOUR)));
+    assert_eq!((resumed.resumed("again", at(27 * HOUR)), begun.resumed("never paused", at(HOUR))), (None, None));
+    assert_eq!(attempt.next(Some(&resumed), seen(&good), at(49 * HOUR)), None, "its hold begins anew");
+    assert_eq!(attempt.next(Some(&resumed), seen(&good), at(51 * HOUR)).unwrap().step, 1);
+}
+
+#[test]
 fn results_of_an_earlier_attempt_do_not_count() {
     let begun = Attempt::of(&two(), &Policy::default()).unwrap().begun(at(0));
     let from = begun.counts_from();

@@ -63,7 +63,7 @@ async fn gateway() -> Gateway {
     for function in &mut template.functions {
         function.timeout = Duration::from_secs(if function.name == "get-model" { 1 } else { 60 });
     }
-    Gateway::start(&template, &hosts(&Arc::default()), 0).await.unwrap()
+    Gateway::start(&template, &hosts(&Arc::default()), 0, None).await.unwrap()
 }
 
 #[tokio::test]
@@ -160,6 +160,6 @@ async fn a_shutdown_lets_a_request_end_and_takes_no_other() {
 async fn a_port_that_is_taken_is_named() {
     let gateway = gateway().await;
     let port = gateway.url().rsplit(':').next().unwrap().parse().unwrap();
-    let error = Gateway::start(&template(), &hosts(&Arc::new(Toy::default())), port).await.err().unwrap();
+    let error = Gateway::start(&template(), &hosts(&Arc::new(Toy::default())), port, None).await.err().unwrap();
     assert!(error.to_string().contains(&port.to_string()), "{error}");
 }

@@ -10,7 +10,7 @@ use crate::support::{Client, Toy, hosts, template, until};
 async fn start(template: Template, hosts: Hosts) -> Result<Stack, roster_local::StackError> {
     let dynamodb = DynamoDb::memory().unwrap();
     let store = dynamodb.store(&template).await.unwrap();
-    Stack::start(StackOptions { dynamodb, template, hosts, store, port: 0, directory: None }).await
+    Stack::start(StackOptions { dynamodb, template, hosts, store, port: 0, stage: None, directory: None }).await
 }
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn streams_and_schedules_call_functions_until_the_shutdown() {
     let dynamodb = DynamoDb::memory().unwrap();
     let store = dynamodb.store(&template).await.unwrap();
     let client = Client::new(dynamodb.endpoint());
-    let options = StackOptions { dynamodb, template, hosts: hosts(&toy), store, port: 0, directory: None };
+    let options = StackOptions { dynamodb, template, hosts: hosts(&toy), store, port: 0, stage: None, directory: None };
     let stack = Stack::start(options).await.unwrap();
     client.put("a").await;
     stack.drain().await.unwrap();
