@@ -9,6 +9,7 @@ mod bad_input;
 mod clients;
 mod contract;
 mod crash;
+mod dashboard;
 mod exchange;
 mod faults;
 mod git_faults;

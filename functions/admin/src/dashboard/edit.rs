@@ -35,6 +35,8 @@ struct PreviewView {
     etag: String,
     is_git: bool,
     document: String,
+    /// The body that asks the API for it: what was foreseen is what is done, and the same again when the form is sent twice.
+    change: String,
     reason: String,
     key: String,
     plan: Plan,
@@ -205,7 +207,9 @@ pub(crate) async fn submit(signed: &Signed<'_>, form: &Form) -> Result<Reply, Fa
     let mut query: Vec<(&str, &str)> = is_git.then_some(("mode", "propose")).into_iter().collect();
     if step == "submit" {
         query.extend((form.get("approve") == "on").then_some(("approve", "true")));
-        let change = subject.change(&document, reason, query, &subject.etag, form.get("key"));
+        let foreseen: Option<Value> = serde_json::from_str(form.get("change")).ok().filter(Value::is_object);
+        let body = foreseen.ok_or(Failure::Form("it has lost what it was to change: begin again"))?;
+        let change = Change { body, ..subject.change(&document, reason, query, &subject.etag, form.get("key")) };
         let name = if id.is_empty() { show::value(&document["id"]) } else { id.to_owned() };
         return match signed.api.change(&change).await {
             Ok(done) => {
@@ -225,6 +229,7 @@ pub(crate) async fn submit(signed: &Signed<'_>, form: &Form) -> Result<Reply, Fa
                 etag: subject.etag.clone(),
                 is_git,
                 document: document.to_string(),
+                change: change.body.to_string(),
                 reason: reason.to_owned(),
                 key: oidc::random().unwrap_or_default(),
                 plan: Plan::of(done.message, &done.data),

@@ -401,8 +401,7 @@ fn value(schema: &Value, pointer: &str, form: &Form, base: Option<&Value>, is_re
         },
         Shape::Group => {
             let object = object(schema, pointer, form, base);
-            let was_empty = base.is_some_and(|base| base.as_object().is_some_and(Map::is_empty));
-            match object.is_empty() && !is_required && !was_empty {
+            match is_blank(&object) && !is_required && !base.is_some_and(Value::is_object) {
                 true => nothing(),
                 false => Some(Value::Object(object)),
             }
@@ -414,12 +413,22 @@ fn value(schema: &Value, pointer: &str, form: &Form, base: Option<&Value>, is_re
                 let pointer = format!("{pointer}/{at}");
                 let base = base.and_then(|base| base.get(at));
                 let row = object(&items, &pointer, form, base);
-                (!row.is_empty() && !form.has(&format!("remove:{pointer}"))).then_some(Value::Object(row))
+                (!is_blank(&row) && !form.has(&format!("remove:{pointer}"))).then_some(Value::Object(row))
             };
             let rows: Vec<Value> = (0..count).filter_map(row).collect();
             (!rows.is_empty() || is_required || base.is_some()).then_some(Value::Array(rows))
         }
     }
+}
+
+/// Whether nothing was written into the fields of an object: what it has is what an untouched form sends.
+fn is_blank(object: &Map<String, Value>) -> bool {
+    let is_blank = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    };
+    object.values().all(is_blank)
 }
 
 /// The merge patch (RFC 7396) from one document to another.
