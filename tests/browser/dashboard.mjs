@@ -122,7 +122,7 @@ test("search, filters and sorting are in the address", async () => {
   await go("");
   await page.getByLabel("Search").fill("rolling");
   await page.waitForURL(/q=rolling/);
-  await see("1 models");
+  await see("1 model,");
   await page.reload();
   assert.equal(await page.getByLabel("Search").inputValue(), "rolling");
   await page.getByLabel("Search").fill("");
@@ -339,7 +339,7 @@ test("an import is tried first, and then made", async () => {
   await press("Import");
   await see("1 created, 0 updated");
   await go("?q=acme-imported");
-  await see("1 models");
+  await see("1 model,");
 });
 
 test("what is chosen is exported", async () => {

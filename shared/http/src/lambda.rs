@@ -192,6 +192,28 @@ mod tests {
     }
 
     #[test]
+    fn the_api_is_where_the_clients_path_begins_before_the_route() {
+        let url = |domain: Value, path: &str, route: &str| {
+            let context = json!({
+                "accountId": "1", "apiId": "a", "httpMethod": "GET", "identity": {}, "requestId": "r", "stage": "dev",
+                "domainName": domain, "path": path, "resourcePath": route,
+            });
+            api_url(&serde_json::from_value(context).unwrap())
+        };
+        let amazon = json!("a.execute-api.eu-central-1.amazonaws.com");
+        let expected = Some("https://a.execute-api.eu-central-1.amazonaws.com/prod".to_owned());
+        for (path, route) in [("/prod/ui", "/ui"), ("/prod/ui/model", "/ui/{path+}"), ("/prod/v1/models", "/v1/models")]
+        {
+            assert_eq!(url(amazon.clone(), path, route), expected, "{path}");
+        }
+        let own = |path: &str| url(json!("models.example.com"), path, "/ui/{path+}");
+        assert_eq!(own("/ui/model").as_deref(), Some("https://models.example.com"));
+        assert_eq!(own("/ui-of-ours/ui/model").as_deref(), Some("https://models.example.com/ui-of-ours"));
+        assert_eq!(url(json!("127.0.0.1:9000"), "/ui", "/ui").as_deref(), Some("http://127.0.0.1:9000"));
+        assert_eq!((url(json!(null), "/prod/ui", "/ui"), own("/elsewhere")), (None, None));
+    }
+
+    #[test]
     fn a_key_may_repeat_in_the_query() {
         let query = json!({"capability": ["text", "code"], "a": ["1"], "limit": ["5"]});
         let request = request_of(event("/v1/models", json!(null), query, json!(null), false), Timestamp::UNIX_EPOCH);

@@ -134,7 +134,7 @@ async fn the_first_screen_of_many_models_is_one_small_answer() {
     let page = async |path: &str| stack.send(&format!("GET {path}"), "", &[("cookie", &cookie)], None).await;
     let first = page("/ui").await;
     assert_eq!(first.status, 200);
-    assert!(first.text.contains("<strong>5,000</strong> models") && first.text.contains("number 49</a>"));
+    assert!(first.text.contains("<strong>5,000 models</strong>") && first.text.contains("number 49</a>"));
     assert!(first.text.len() < 100 * 1024, "{} bytes", first.text.len());
     let next = first.text.split("rel=\"next\" href=\"").nth(1).and_then(|rest| rest.split('"').next());
     let next = page(&next.expect("a next page").replace("&#38;", "&")).await;

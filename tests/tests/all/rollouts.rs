@@ -396,6 +396,44 @@ async fn people_take_back_what_was_promoted() {
     rollout.stack.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn people_pause_a_rollout_and_resume_it() {
+    let rollout = Rollout::new().await;
+    let (pause, resume) = ("POST /admin/models/p%2Fone/rollout/pause", "POST /admin/models/p%2Fone/rollout/resume");
+    let early = rollout.stack.admin(pause, &json!({"reason": "too early"})).await;
+    assert!(early.status == 409 && early.text.contains("no rollout of model p/one is under way"), "{}", early.text);
+    rollout.evaluate().await;
+    assert_eq!(rollout.stack.admin(pause, &json!({})).await.status, 422, "a reason is needed");
+    assert_eq!(
+        rollout.stack.admin("POST /admin/models/nobody/rollout/pause", &json!({"reason": "x"})).await.status,
+        404
+    );
+    let paused = rollout.stack.admin(pause, &json!({"reason": "the weekend"})).await;
+    assert_eq!(paused.status, 200, "{}", paused.text);
+    let status = &paused.json()["data"]["rollout"];
+    assert_eq!((&status["state"], &status["pausedBy"], &status["step"]), (&json!("paused"), &json!("ann"), &json!(0)));
+    let shares = rollout.shares().await;
+    let again = rollout.stack.admin(pause, &json!({"reason": "again"})).await;
+    assert_eq!((again.status, &again.json()["data"]["operations"]), (200, &json!([])), "{}", again.text);
+    rollout.pass(30);
+    rollout.minute(100, 0).await;
+    rollout.pass(60);
+    assert_eq!(rollout.minute(100, 0).await, [""; 0], "its hold is over, and it stays");
+    assert_eq!(rollout.shares().await, shares);
+    let resumed = rollout.stack.admin(resume, &json!({"reason": "monday"})).await;
+    assert_eq!(
+        (resumed.status, &resumed.json()["data"]["rollout"]["state"]),
+        (200, &json!("running")),
+        "{}",
+        resumed.text
+    );
+    let (first, second) = (rollout.stack.admin(resume, &json!({"reason": "again"})).await, rollout.record().await);
+    assert!(first.text.contains("nobody paused the rollout"), "{}", first.text);
+    assert_eq!((second.change.actor.as_str(), second.change.source.as_str()), ("ann", "api"));
+    assert_eq!(rollout.alerts("").await, [""; 0], "whoever pauses knows");
+    rollout.stack.close().await;
+}
+
 /// A client that repeats its request gets the first answer, whatever has become of the model since.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_rollback_is_answered_as_the_first() {

@@ -153,7 +153,7 @@ pub(crate) async fn page(signed: &Signed<'_>) -> Result<Reply, Failure> {
         filters: filters(signed, &listing.facets),
         columns: columns(signed),
         rows,
-        total: show::grouped(listing.total),
+        total: show::counted(listing.total, "model"),
         revision: listing.revision,
         next: listing.next_cursor.map(|cursor| address(signed, "cursor", &cursor)).unwrap_or_default(),
         first: if visit.query("cursor").is_empty() { String::new() } else { address(signed, "cursor", "") },

@@ -88,7 +88,7 @@ struct Bar {
     label: String,
     told: String,
     y: usize,
-    /// Of 300.
+    /// Of 190.
     width: i64,
 }
 
@@ -98,7 +98,7 @@ impl Bars {
         let highest = values.iter().filter_map(|(_, value, _)| *value).max()?;
         let width = |value: Decimal| match highest.is_zero() {
             true => 0,
-            false => (value * Decimal::from(300) / highest).round().to_i64().unwrap_or_default(),
+            false => (value * Decimal::from(190) / highest).round().to_i64().unwrap_or_default(),
         };
         let bars = values.iter().enumerate().map(|(at, (label, value, told))| Bar {
             label: label.clone(),
@@ -134,7 +134,7 @@ mod tests {
     fn the_longest_bar_is_the_highest_value() {
         let value = |label: &str, value: Option<i64>| (label.to_owned(), value.map(Decimal::from), String::new());
         let chart = Bars::of("t", &[value("a", Some(10)), value("b", Some(5)), value("c", None)]).unwrap();
-        assert_eq!(chart.bars.iter().map(|bar| bar.width).collect::<Vec<_>>(), [300, 150, 0]);
+        assert_eq!(chart.bars.iter().map(|bar| bar.width).collect::<Vec<_>>(), [190, 95, 0]);
         assert!(Bars::of("t", &[value("c", None)]).is_none());
         assert_eq!(Bars::of("t", &[value("z", Some(0))]).unwrap().bars[0].width, 0);
     }

@@ -397,6 +397,7 @@ fn told(versions: &[Value], usage: &[Value]) -> (Vec<Version>, Vec<Bars>) {
         let value = if keys[1].is_empty() { &group[keys[0]] } else { &group[keys[0]][keys[1]] };
         number(value)
     };
+    let cost = |value: Decimal| format!("${}", value.round_dp(6).normalize());
     let millis = |value: Decimal| format!("{} ms", value.round());
     let rows = versions.iter().map(|version| {
         let status = text(&version["effectiveStatus"]);
@@ -408,9 +409,7 @@ fn told(versions: &[Value], usage: &[Value]) -> (Vec<Version>, Vec<Bars>) {
             samples: measured(version, ["samples", ""]).map(|count| count.to_string()).unwrap_or_default(),
             latency: if latency[0].is_empty() { String::new() } else { latency.join(" / ") },
             errors: measured(version, ["errorRate", ""]).map(percent).unwrap_or_default(),
-            cost: measured(version, ["meanCostUsd", ""])
-                .map(|cost| format!("${}", cost.normalize()))
-                .unwrap_or_default(),
+            cost: measured(version, ["meanCostUsd", ""]).map(cost).unwrap_or_default(),
             end_of_life: version["endOfLife"].as_str().map(show::moment_of).unwrap_or_default(),
             can_be_active: ["inactive", "testing", "canary"].contains(&status.as_str()),
             can_deprecate: status == "active",
@@ -442,7 +441,7 @@ fn told(versions: &[Value], usage: &[Value]) -> (Vec<Version>, Vec<Bars>) {
         chart("Latency, 95th percentile", ["latencyMs", "p95"], &millis),
         chart("Latency, 99th percentile", ["latencyMs", "p99"], &millis),
         chart("Error rate", ["errorRate", ""], &percent),
-        chart("Mean cost of a request", ["meanCostUsd", ""], &|cost| format!("${}", cost.normalize())),
+        chart("Mean cost of a request", ["meanCostUsd", ""], &cost),
     ];
     (rows, charts.into_iter().flatten().collect())
 }

@@ -200,7 +200,10 @@ impl Run {
             author: show::author(&text("author")).to_owned(),
             commit: show::commit(&text("commit")),
             revision: report["revision"].as_u64().map(|revision| revision.to_string()).unwrap_or_default(),
-            operations: report["operations"].as_u64().map(|count| count.to_string()).unwrap_or_default(),
+            operations: report["operations"]
+                .as_u64()
+                .map(|count| show::counted(count, "operation"))
+                .unwrap_or_default(),
             problems: list("problems").iter().map(problem).collect(),
             holds: list("holds").iter().map(|hold| show::value(&hold["message"])).collect(),
             plan_hash: text("plan_hash"),

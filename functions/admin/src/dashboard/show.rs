@@ -39,6 +39,11 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// So many of something, with an s where there are several.
+pub(crate) fn counted(count: u64, thing: &str) -> String {
+    format!("{} {thing}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
 /// A moment, to the minute.
 pub(crate) fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M UTC").to_string()
@@ -172,6 +177,7 @@ mod tests {
     #[test]
     fn numbers_and_days_are_read_easily() {
         assert_eq!([0, 999, 1000, 1_048_576].map(grouped), ["0", "999", "1,000", "1,048,576"]);
+        assert_eq!([1, 1500].map(|count| counted(count, "model")), ["1 model", "1,500 models"]);
         assert_eq!([-2, -1, 0, 1, 2].map(days), ["2 days ago", "yesterday", "today", "tomorrow", "in 2 days"]);
     }
 
