@@ -130,7 +130,8 @@ fn api_url(context: &ApiGatewayProxyRequestContext) -> Option<String> {
     let is_whole = |(at, _): &(usize, &str)| path[at + fixed.len()..].chars().next().is_none_or(|next| next == '/');
     let (at, _) = path.match_indices(fixed).find(is_whole)?;
     // Only this machine's is not behind TLS.
-    let scheme = if domain.starts_with("127.0.0.1:") { "http" } else { "https" };
+    let is_here = ["127.0.0.1:", "localhost:"].iter().any(|here| domain.starts_with(here));
+    let scheme = if is_here { "http" } else { "https" };
     Some(format!("{scheme}://{domain}{}", &path[..at]))
 }
 

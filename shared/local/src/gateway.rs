@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::header::{ALLOW, CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -132,6 +132,14 @@ async fn accept(listener: TcpListener, service: Arc<Service>, stop: Stop) {
 }
 
 impl Service {
+    /// Where the API is, by the name that the client called this machine.
+    fn url_of(&self, host: Option<&str>) -> String {
+        match host.and_then(|host| host.strip_prefix("localhost:")) {
+            Some(port) if self.url.contains(&format!(":{port}")) => self.url.replacen("127.0.0.1", "localhost", 1),
+            _ => self.url.clone(),
+        }
+    }
+
     /// Answers a request, and logs it.
     async fn serve(&self, request: http::Request<Incoming>, peer: IpAddr) -> http::Response<Full<Bytes>> {
         let started = Instant::now();
@@ -148,6 +156,7 @@ impl Service {
 
     async fn reply(&self, request: http::Request<Incoming>, peer: IpAddr, request_id: &str) -> Result<Reply, Problem> {
         let (parts, body) = request.into_parts();
+        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
         let path =
             parts.uri.path().strip_prefix(&*self.prefix).filter(|path| path.starts_with('/')).unwrap_or_default();
         let found = self.router.find(&parts.method, path);
@@ -159,7 +168,7 @@ impl Service {
             headers: parts.headers,
             body: Bytes::new(),
             source_ip: Some(peer.to_string()),
-            api_url: Some(self.url.clone()),
+            api_url: Some(self.url_of(host.as_deref())),
             caller: Caller::default(),
             request_id: request_id.to_owned(),
             now: Timestamp::now(),

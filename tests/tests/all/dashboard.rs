@@ -79,10 +79,10 @@ impl Issuer {
     fn start() -> Self {
         let mut command = Command::new("node");
         command.arg("issuer.mjs").current_dir(directory()).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = command.spawn().expect("node runs the issuer");
+        let mut process = command.spawn().unwrap();
         let mut greeting = String::new();
-        BufReader::new(process.stdout.take().expect("its output")).read_line(&mut greeting).expect("a line");
-        let url = greeting.trim().strip_prefix("listening on ").expect("where it listens").to_owned();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut greeting).unwrap();
+        let url = greeting.trim().strip_prefix("listening on ").unwrap().to_owned();
         Self { url, process }
     }
 }
@@ -137,7 +137,7 @@ async fn the_first_screen_of_many_models_is_one_small_answer() {
     assert!(first.text.contains("<strong>5,000 models</strong>") && first.text.contains("number 49</a>"));
     assert!(first.text.len() < 100 * 1024, "{} bytes", first.text.len());
     let next = first.text.split("rel=\"next\" href=\"").nth(1).and_then(|rest| rest.split('"').next());
-    let next = page(&next.expect("a next page").replace("&#38;", "&")).await;
+    let next = page(&next.unwrap().replace("&#38;", "&")).await;
     assert!(next.text.contains("number 50</a>") && !next.text.contains("number 49</a>"), "{}", next.text);
     stack.close().await;
 }
@@ -166,7 +166,7 @@ async fn pages_are_guarded_and_what_they_are_made_of_is_kept() {
     // A page that has not changed is not sent again, and one who is no admin sees none.
     let cookie = format!("roster_session={}", token("ann", &[Role::Admin]));
     let seen = stack.send("GET /ui", "", &[("cookie", &cookie)], None).await;
-    let version = seen.text.split("\"X-Live\": \"").nth(1).and_then(|rest| rest.split('"').next()).expect("a version");
+    let version = seen.text.split("\"X-Live\": \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
     let again = stack.send("GET /ui", "", &[("cookie", &cookie), ("x-live", version)], None).await;
     assert_eq!((again.status, again.text.as_str()), (204, ""));
     let reader = format!("roster_session={}", token("bob", &[]));

@@ -1,7 +1,7 @@
 //! The house: who may depend on whom, and the template against the code.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use roster_local::Hosts;
@@ -169,8 +169,9 @@ async fn the_template_and_the_code_belong_together() {
     for function in &template.functions {
         let set = function.environment.keys().cloned().collect();
         if !function.routes.is_empty() {
-            // No page calls the webhook.
-            let without: &[&str] = if function.name == "git-webhook" { &["ALLOWED_ORIGINS"] } else { &[] };
+            // No page calls the webhook, and no other site's page the dashboard.
+            let is_called = !["git-webhook", "dashboard"].contains(&function.name.as_str());
+            let without: &[&str] = if is_called { &[] } else { &["ALLOWED_ORIGINS"] };
             assert_eq!(missing(&shared, &set), without, "{} is not given what every answer needs", function.name);
         }
         artifacts.entry(&function.artifact).or_default().extend(set);
@@ -216,14 +217,24 @@ fn variables_read_in(directories: &[&str]) -> BTreeSet<String> {
     const BEFORE: [&str; 6] = [".optional(", ".required(", ".number(", "lookup(", "from_env(env,", ": &str ="];
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut found = BTreeSet::new();
-    for directory in directories {
-        for file in std::fs::read_dir(root.join(directory)).unwrap() {
-            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+    let mut left: Vec<PathBuf> = directories.iter().map(|directory| root.join(directory)).collect();
+    while let Some(directory) = left.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                left.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(path).unwrap();
             let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
             let parts: Vec<&str> = code.split('"').collect();
             for (before, name) in parts.iter().zip(&parts[1..]) {
                 let is_name = name.chars().all(|letter| letter.is_ascii_uppercase() || "_0123456789".contains(letter));
-                if is_name && !name.is_empty() && BEFORE.iter().any(|end| before.trim_end().ends_with(end)) {
+                if is_name
+                    && !name.is_empty()
+                    && !name.starts_with(|first: char| first.is_ascii_digit())
+                    && BEFORE.iter().any(|end| before.trim_end().ends_with(end))
+                {
                     found.insert((*name).to_owned());
                 }
             }

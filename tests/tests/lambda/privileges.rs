@@ -64,6 +64,7 @@ async fn every_route(caller: &mut Caller<'_>, template: &Template, query: &str, 
         for route in function.routes.iter().filter(|route| route.method != "HEAD") {
             let path = route.path.to_string().replace("{id+}", id).replace("{id}", &id.replace('/', "%2F"));
             let path = path.replace("{v}", "2.0.0").replace("{name}", "model.schema.json");
+            let path = path.replace("{path+}", "operations");
             assert!(!path.contains('{'), "{path}: what does the parameter stand for?");
             let changes = route.method != "GET";
             if changes || query.is_empty() {
@@ -99,9 +100,10 @@ async fn older_revisions(caller: &mut Caller<'_>) {
         format!("/v1/models?as_of={commit}"),
         format!("/v1/models/p/git?as_of={commit}"),
         "/v1/models/p/git?as_of=3".to_owned(),
+        format!("/admin/models?cursor={}", cursor("records {}")),
         format!("/admin/models/legacy?cursor={}", cursor("legacy None None")),
         format!("/admin/models/archived?cursor={}", cursor("archived None")),
-        format!("/admin/models/export?to=roster&cursor={}", cursor("roster")),
+        format!("/admin/models/export?to=roster&cursor={}", cursor("roster {}")),
         format!("/admin/warnings?cursor={}", cursor("warnings None None")),
     ] {
         assert_eq!(caller.twice(&format!("GET {line}"), &Value::Null).await, 200, "{line}");

@@ -13,7 +13,7 @@ use super::{Visit, assets};
 /// Nothing but what comes from here: no script and no style in a page, no frame around it, no form to elsewhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-/// Stands in a page for the digest of it.
+/// Stands in a page for the digest of it, in quotes that no value has: theirs are escaped.
 const VERSION: &str = "@version@";
 /// The header with which a page asks whether it is old.
 const LIVE: &str = "x-live";
@@ -94,7 +94,8 @@ pub(crate) fn html(visit: &Visit<'_>, status: StatusCode, view: &impl Template) 
     if visit.request.header(LIVE) == Some(version) {
         return guarded(Reply::empty(StatusCode::NO_CONTENT));
     }
-    let reply = Reply { body: text.replace(VERSION, version).into(), ..Reply::empty(status) };
+    let text = text.replacen(&format!("\"X-Live\": \"{VERSION}\""), &format!("\"X-Live\": \"{version}\""), 1);
+    let reply = Reply { body: text.into(), ..Reply::empty(status) };
     guarded(reply).with_header(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))
 }
 

@@ -30,7 +30,7 @@ struct Connection(BufReader<TcpStream>);
 
 impl Connection {
     async fn to(gateway: &Gateway) -> Self {
-        Self(BufReader::new(TcpStream::connect(gateway.url().trim_start_matches("http://")).await.unwrap()))
+        Self(BufReader::new(TcpStream::connect(gateway.url().split('/').nth(2).unwrap()).await.unwrap()))
     }
 
     /// Sends a request as it is written, and reads the answer.
@@ -154,6 +154,22 @@ async fn a_shutdown_lets_a_request_end_and_takes_no_other() {
     connection.send("GET /health HTTP/1.1", b"").await;
     gateway.shutdown().await;
     assert!(TcpStream::connect(url.trim_start_matches("http://")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_stage_comes_before_every_route() {
+    let gateway = Gateway::start(&template(), &hosts(&Arc::default()), 0, Some("prod")).await.unwrap();
+    assert!(gateway.url().ends_with("/prod"), "{}", gateway.url());
+    let mut connection = Connection::to(&gateway).await;
+    let status = async |connection: &mut Connection, path: &str| {
+        connection.send(&format!("GET {path} HTTP/1.1"), b"").await.status
+    };
+    for (path, expected) in
+        [("/prod/v1/models", 200), ("/v1/models", 404), ("/production/v1/models", 404), ("/prod", 404)]
+    {
+        assert_eq!(status(&mut connection, path).await, expected, "{path}");
+    }
+    gateway.shutdown().await;
 }
 
 #[tokio::test]
