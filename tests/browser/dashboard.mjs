@@ -188,7 +188,8 @@ test("an edit of a model that the API owns is live at once, once", async () => {
   await go("/edit?id=ours");
   await page.locator("#field-meta-description").fill("Ours, described");
   await press("Show what it does");
-  await see("Reason: say why");
+  await page.getByRole("alert").getByRole("link", { name: "Reason: say why, for who reads the history" }).click();
+  assert.equal(await page.evaluate(() => document.activeElement.id), "reason");
   await page.getByLabel("Reason (required)").fill("Say what it is");
   await press("Show what it does");
   await see("/meta/description: Ours, described");
@@ -313,6 +314,61 @@ test("a rollout is paused, resumed, rolled back and another one promoted", async
   await page.getByRole("img", { name: /^Share of the traffic: 1.0.0 100%/ }).waitFor();
 });
 
+test("versions are added, promoted, deprecated and retired by pull requests", async () => {
+  await go("/edit?id=p%2Ftwo");
+  for (const [row, version, status] of [[0, "1.0.0", "active"], [1, "2.0.0", "canary"], [2, "0.9.0", "deprecated"]]) {
+    await press("Add to Versions");
+    await page.locator(`#field-versions-${row}-version`).fill(version);
+    await page.locator(`#field-versions-${row}-status`).selectOption(status);
+  }
+  await page.getByLabel("Reason (required)").fill("It has versions");
+  await press("Show what it does");
+  await press("Open pull request");
+  await page.getByRole("heading", { name: "Proposed" }).waitFor();
+  await merge(branches()[0]);
+  await eventually("/model?id=p%2Ftwo", "Promote 2.0.0");
+  for (const link of ["Retire 0.9.0", "Deprecate 2.0.0"]) {
+    await go("/model?id=p%2Ftwo");
+    await follow(link);
+    if (link.startsWith("Deprecate")) {
+      await page.getByLabel("Replacement version").fill("1.0.0");
+      await press("Show what it does");
+      await see('"replacementVersion": "1.0.0"');
+    }
+    await page.getByLabel("Reason (required)").fill(link);
+    await press("Open pull request");
+    await see("is merged");
+    const [branch] = branches();
+    assert.equal(git("log", "-1", "--format=%s", branch), link);
+    git("branch", "--quiet", "-D", branch);
+  }
+  await go("/model?id=p%2Ftwo");
+  await follow("Promote 2.0.0");
+  await see("activate 2.0.0");
+  await isAccessible(page);
+  await page.getByLabel("Reason (required)").fill("It is good");
+  await press("Open pull request");
+  await see("is merged");
+  git("branch", "--quiet", "-D", branches()[0]);
+});
+
+test("an override is shown, and ended", async () => {
+  const until = new Date(Date.now() + 3_600_000).toISOString();
+  const override = await fetch(`${ROSTER_URL}/admin/models/p%2Fnew/meta?mode=override`, {
+    method: "PATCH",
+    headers: { authorization: `Bearer ${ROSTER_SUPER}`, "content-type": "application/json" },
+    body: JSON.stringify({ description: "For an hour", reason: "An incident", until }),
+  });
+  assert.equal(override.status, 200, await override.text());
+  await eventually("/operations", "p/new: overridden");
+  await go("/model?id=p%2Fnew");
+  await follow("End the override");
+  await page.getByLabel("Reason (required)").fill("It is over");
+  await press("End it");
+  await go("/model?id=p%2Fnew");
+  assert.equal(await page.getByText("End the override").count(), 0);
+});
+
 test("the audit is filtered, and a file", async () => {
   await go("/audit");
   await page.getByLabel("Model").fill("ours");
@@ -350,30 +406,54 @@ test("what is chosen is exported", async () => {
   assert.deepEqual((models.models ?? models).map(({ id }) => id), ["p/one"]);
 });
 
-test("the keyboard is enough", async () => {
+test("the keyboard is enough, from the sign-in to the pull request", async () => {
+  const old = page;
+  page = await open();
+  const named = (name) => {
+    const { activeElement: at } = document;
+    const label = at.getAttribute("aria-label") ?? (at.labels?.[0] ?? at).textContent;
+    return label.trim().replace(/\s+/g, " ") === name;
+  };
+  const reach = async (name) => {
+    for (let n = 0; n < 120; n++) {
+      await page.keyboard.press("Tab");
+      if (await page.evaluate(named, name)) return;
+    }
+    assert.fail(`Tab does not reach ${name}`);
+  };
   await go("");
+  await reach("Token");
+  await page.keyboard.insertText(ROSTER_ADMIN);
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "Catalogue" }).waitFor();
   await page.keyboard.press("Tab");
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the content");
   await page.keyboard.press("Enter");
   assert.equal(await page.evaluate(() => document.activeElement.id), "main");
-  const reach = async (name) => {
-    for (let n = 0; n < 80; n++) {
-      await page.keyboard.press("Tab");
-      if (await page.evaluate((name) => (document.activeElement.getAttribute("aria-label") ?? document.activeElement.textContent).trim() === name, name)) return;
-    }
-    assert.fail(`Tab does not reach ${name}`);
-  };
   await reach("Choose p/one");
   await page.keyboard.press("Space");
   await reach("Archive");
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "Archive" }).waitFor();
-  await reach("Skip to the content");
-  await page.locator("#reason").focus();
+  await reach("Reason (required)");
   await page.keyboard.type("By keyboard");
+  await reach("Open pull request");
   await page.keyboard.press("Enter");
   await see("is archived once");
   git("branch", "--quiet", "-D", branches()[0]);
+  await go("/edit?id=p%2Fnew");
+  await reach("Description");
+  await page.keyboard.type("Written by keyboard");
+  await reach("Reason (required)");
+  await page.keyboard.type("Describe it");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "What this does" }).waitFor();
+  await reach("Open pull request");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "Proposed" }).waitFor();
+  git("branch", "--quiet", "-D", branches()[0]);
+  await page.context().close();
+  page = old;
 });
 
 test("another site's form changes nothing, and signing out ends the session", async () => {

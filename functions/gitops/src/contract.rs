@@ -130,6 +130,7 @@ fn status(schemas: &mut Schemas) -> Value {
         ("removed", count()),
         ("versionsByStatus", counts),
     ]);
+    let freeze = object([("from", time()), ("until", time()), ("reason", text())]);
     let status = object([
         ("isWell", flag()),
         ("wrong", list(object([("what", text()), ("message", text())]))),
@@ -138,6 +139,7 @@ fn status(schemas: &mut Schemas) -> Value {
         ("publishedAt", nullable(time())),
         ("lastRun", nullable(run)),
         ("hold", nullable(schemas.of::<ManualHold>())),
+        ("freezes", list(freeze)),
         ("halfWay", list(text())),
         ("drift", nullable(drift)),
         ("rollouts", list(rollout)),

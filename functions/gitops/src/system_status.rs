@@ -111,12 +111,14 @@ impl Whole {
             })
         };
         let drift = |report: &DriftReport| json!({"live": report.live, "tip": report.tip, "models": report.models, "kinds": kinds(report)});
+        let freezes = &self.snapshot.policy.guard.freezes;
         json!({
             "revision": self.snapshot.revision,
             "commit": self.snapshot.commit,
             "publishedAt": self.snapshot.published_at,
             "lastRun": self.last_run.as_ref().map(run),
             "hold": self.hold,
+            "freezes": freezes.iter().filter(|freeze| now < freeze.until).collect::<Vec<_>>(),
             "halfWay": self.half_way,
             "drift": self.drift.as_ref().map(drift),
             "rollouts": self.rollouts,

@@ -352,6 +352,9 @@ pub(crate) async fn submit(signed: &Signed<'_>, form: &Form) -> Result<Reply, Fa
         key: form.get("key"),
         approves: form.get("approve") == "on",
     };
+    if form.get("step") == "show" {
+        return shown(signed, &asked, StatusCode::OK, String::new()).await;
+    }
     let needs_reason = !matches!(act.name, "sync" | "release");
     if needs_reason && asked.reason.trim().is_empty() {
         let error = "Reason: say why, for who reads the history.".to_owned();

@@ -23,8 +23,12 @@ struct FormView {
     is_git: bool,
     path: String,
     fields: Vec<Field>,
+    /// What no field is the place of.
     errors: Vec<String>,
+    /// The fields that are wrong, by their ids.
+    wrong: Vec<(String, String)>,
     reason: String,
+    reason_mistake: String,
 }
 
 #[derive(Template)]
@@ -111,9 +115,16 @@ impl Subject {
         reason: &str,
     ) -> FormView {
         let title = if self.id.is_empty() { "New model".to_owned() } else { format!("Edit {}", self.id) };
+        let fields = form::fields(document, mistakes, longer, !self.id.is_empty());
+        let of_reason = mistakes.iter().find(|mistake| mistake.pointer == "/reason");
+        let reason_mistake = of_reason.map(|mistake| mistake.detail.clone()).unwrap_or_default();
+        let own =
+            Some(("reason".to_owned(), format!("Reason: {reason_mistake}"))).filter(|_| !reason_mistake.is_empty());
         FormView {
             page: signed.page(title, "catalogue"),
-            fields: form::fields(document, mistakes, longer),
+            wrong: form::wrong(&fields).into_iter().chain(own).collect(),
+            fields,
+            reason_mistake,
             errors: form::elsewhere(mistakes),
             id: self.id,
             etag: self.etag,
@@ -200,7 +211,7 @@ pub(crate) async fn submit(signed: &Signed<'_>, form: &Form) -> Result<Reply, Fa
     }
     if reason.trim().is_empty() {
         let mistake =
-            Mistake { pointer: "/reason".to_owned(), detail: "Reason: say why, for who reads the history".to_owned() };
+            Mistake { pointer: "/reason".to_owned(), detail: "say why, for who reads the history".to_owned() };
         return Ok(show_form(subject, StatusCode::UNPROCESSABLE_ENTITY, &[mistake], &[]));
     }
     let is_git = subject.is_git;

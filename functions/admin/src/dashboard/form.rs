@@ -111,22 +111,54 @@ pub(crate) struct Field {
 }
 
 enum Kind {
-    Text { value: String, is_long: bool },
-    Number { value: String },
-    Flag { is_on: bool },
-    Choice { options: Vec<(String, bool)> },
-    Many { options: Vec<(String, bool)> },
-    Lines { value: String },
-    Json { value: String },
-    Group { fields: Vec<Field>, is_open: bool },
-    Rows { rows: Vec<Field>, count: usize },
+    /// Fixed where it names what is edited.
+    Text {
+        value: String,
+        is_long: bool,
+        is_fixed: bool,
+    },
+    Number {
+        value: String,
+    },
+    Flag {
+        is_on: bool,
+    },
+    Choice {
+        options: Vec<(String, bool)>,
+    },
+    Many {
+        options: Vec<(String, bool)>,
+    },
+    Lines {
+        value: String,
+    },
+    Json {
+        value: String,
+    },
+    Group {
+        fields: Vec<Field>,
+        is_open: bool,
+    },
+    Rows {
+        rows: Vec<Field>,
+        count: usize,
+    },
 }
 
 /// The fields of a model, with what its keys hold now and what is wrong with them. Lists whose pointers are in `longer`
-/// get one more row.
-pub(crate) fn fields(document: &Value, mistakes: &[Mistake], longer: &[&str]) -> Vec<Field> {
-    let making = Making { mistakes, longer };
+/// get one more row; the id of a known model stays.
+pub(crate) fn fields(document: &Value, mistakes: &[Mistake], longer: &[&str], is_known: bool) -> Vec<Field> {
+    let making = Making { mistakes, longer, is_known };
     making.keys(&SCHEMA, "", Some(document))
+}
+
+/// The fields that are wrong, each with its id in the page and what is wrong with it.
+pub(crate) fn wrong(fields: &[Field]) -> Vec<(String, String)> {
+    let of = |field: &Field| {
+        let own = field.mistakes.iter().map(|mistake| (field.id.clone(), format!("{}: {mistake}", field.label)));
+        own.chain(wrong(field.inner())).collect::<Vec<_>>()
+    };
+    fields.iter().flat_map(of).collect()
 }
 
 /// The values that a definition of the schema allows.
@@ -139,7 +171,7 @@ pub(crate) fn elsewhere(mistakes: &[Mistake]) -> Vec<String> {
     let keys = SCHEMA["properties"].as_object();
     let has_field = |pointer: &str| {
         let key = pointer.trim_start_matches('/').split('/').next().unwrap_or_default();
-        key != "$schema" && keys.is_some_and(|keys| keys.contains_key(key))
+        key == "reason" || key != "$schema" && keys.is_some_and(|keys| keys.contains_key(key))
     };
     mistakes.iter().filter(|mistake| !has_field(&mistake.pointer)).map(|mistake| mistake.detail.clone()).collect()
 }
@@ -212,6 +244,8 @@ fn keys(schema: &Value) -> impl Iterator<Item = (&str, &Value, bool)> {
 struct Making<'m> {
     mistakes: &'m [Mistake],
     longer: &'m [&'m str],
+    /// Whether the model is there already: then its id stays.
+    is_known: bool,
 }
 
 impl Making<'_> {
@@ -246,7 +280,9 @@ impl Making<'_> {
         };
         let mistakes: Vec<String> = self.mistakes.iter().filter(own).map(|mistake| mistake.detail.clone()).collect();
         let kind = match shape(schema) {
-            Shape::Text { is_long } => Kind::Text { value: text(), is_long },
+            Shape::Text { is_long } => {
+                Kind::Text { value: text(), is_long, is_fixed: self.is_known && pointer == "/id" }
+            }
             Shape::Number => Kind::Number { value: text() },
             Shape::Flag => Kind::Flag { is_on: value == Some(&Value::Bool(true)) },
             Shape::Choice(names) => Kind::Choice { options: chosen(names) },
@@ -307,12 +343,16 @@ impl Making<'_> {
 }
 
 impl Field {
-    fn is_wrong(&self) -> bool {
-        let inner = match &self.kind {
-            Kind::Group { fields, .. } | Kind::Rows { rows: fields, .. } => fields.as_slice(),
+    /// The fields in it.
+    fn inner(&self) -> &[Self] {
+        match &self.kind {
+            Kind::Group { fields, .. } | Kind::Rows { rows: fields, .. } => fields,
             _ => &[],
-        };
-        !self.mistakes.is_empty() || inner.iter().any(Self::is_wrong)
+        }
+    }
+
+    fn is_wrong(&self) -> bool {
+        !self.mistakes.is_empty() || self.inner().iter().any(Self::is_wrong)
     }
 
     /// What describes it to who hears the page.
@@ -487,7 +527,7 @@ mod tests {
         assert!(documents.len() > 100);
         for mut document in documents {
             document.as_object_mut().unwrap().remove("$schema");
-            let form = Form(sent(&fields(&document, &[], &["/versions", "/meta/prices/tiers"])));
+            let form = Form(sent(&fields(&document, &[], &["/versions", "/meta/prices/tiers"], true)));
             let read = self::document(&form, &document);
             assert_eq!(patch(&document, &read), json!({}), "{}", document["id"]);
         }
@@ -532,7 +572,7 @@ mod tests {
 
     #[test]
     fn fields_are_in_the_order_of_the_schema() {
-        let all = fields(&json!({}), &[], &[]);
+        let all = fields(&json!({}), &[], &[], false);
         let pointers: Vec<&str> = all.iter().map(|field| field.pointer.as_str()).take(4).collect();
         assert_eq!(pointers, ["/id", "/name", "/provider", "/aliases"]);
         assert_eq!(all.len(), SCHEMA["properties"].as_object().unwrap().len() - 1);
@@ -542,13 +582,17 @@ mod tests {
     fn a_mistake_is_beside_its_field() {
         let mistake = |pointer: &str| Mistake { pointer: pointer.to_owned(), detail: format!("at {pointer}") };
         let mistakes = [mistake("/meta/prices/cacheRead"), mistake("/meta"), mistake("/reason"), mistake("/meta/x/y")];
-        let fields = fields(&json!({}), &mistakes, &[]);
+        let fields = fields(&json!({}), &mistakes, &[], false);
         let meta = fields.iter().find(|field| field.pointer == "/meta").unwrap();
         assert_eq!(meta.mistakes, ["at /meta", "at /meta/x/y"]);
         let Kind::Group { fields, is_open: true } = &meta.kind else { panic!("meta is a group") };
+        let told = wrong(fields);
+        let expected = ("field-meta-prices-cacheRead".to_owned(), "Cache read: at /meta/prices/cacheRead".to_owned());
+        assert_eq!(told, [expected]);
         let prices = fields.iter().find(|field| field.pointer == "/meta/prices").unwrap();
         assert!(prices.is_wrong() && matches!(prices.kind, Kind::Group { is_open: true, .. }));
-        assert_eq!(elsewhere(&mistakes), ["at /reason"]);
+        assert_eq!(elsewhere(&mistakes), [""; 0]);
+        assert_eq!(elsewhere(&[mistake(""), mistake("/colour")]), ["at ", "at /colour"]);
     }
 
     #[test]

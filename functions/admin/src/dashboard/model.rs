@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use roster_core::Price;
 use roster_core::end_of_life::days_left;
 use roster_core::price::Prices;
+use roster_core::version::{Move, VersionStatus};
 use roster_http::Reply;
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -411,9 +412,9 @@ fn told(versions: &[Value], usage: &[Value]) -> (Vec<Version>, Vec<Bars>) {
             errors: measured(version, ["errorRate", ""]).map(percent).unwrap_or_default(),
             cost: measured(version, ["meanCostUsd", ""]).map(cost).unwrap_or_default(),
             end_of_life: version["endOfLife"].as_str().map(show::moment_of).unwrap_or_default(),
-            can_be_active: ["inactive", "testing", "canary"].contains(&status.as_str()),
-            can_deprecate: status == "active",
-            can_retire: status == "deprecated",
+            can_be_active: may_become(&status, VersionStatus::Active),
+            can_deprecate: may_become(&status, VersionStatus::Deprecated),
+            can_retire: may_become(&status, VersionStatus::Retired),
             status,
         }
     });
@@ -444,6 +445,12 @@ fn told(versions: &[Value], usage: &[Value]) -> (Vec<Version>, Vec<Bars>) {
         chart("Mean cost of a request", ["meanCostUsd", ""], &cost),
     ];
     (rows, charts.into_iter().flatten().collect())
+}
+
+/// Whether an admin may move a version so. The active one only leaves for another.
+fn may_become(status: &str, to: VersionStatus) -> bool {
+    let status = VersionStatus::ALL.into_iter().find(|one| one.name() == status);
+    status.is_some_and(|from| from != VersionStatus::Active && Move::new(from, to).is_ok())
 }
 
 impl Rollout {

@@ -165,12 +165,18 @@ fn facts(status: &Value) -> Vec<(&'static str, String)> {
             text(&hold["reason"])
         ),
     };
+    let freezes = status["freezes"].as_array().into_iter().flatten().map(|freeze| {
+        let [from, until] = ["from", "until"].map(|key| show::moment_of(&text(&freeze[key])));
+        format!("{from} to {until}: {}", text(&freeze["reason"]))
+    });
+    let freezes = freezes.collect::<Vec<_>>().join("; ");
     let facts = [
         ("Live revision", show::value(&status["revision"])),
         ("Commit", show::commit(&text(&status["commit"]))),
         ("Published", status["publishedAt"].as_str().map(show::moment_of).unwrap_or_default()),
         ("Models", stages.join(", ")),
         ("Held", held),
+        ("Frozen by policy", freezes),
         ("Notices that wait", show::value(&status["notices"]["waiting"])),
     ];
     facts.into_iter().filter(|(_, value)| !value.is_empty()).collect()
