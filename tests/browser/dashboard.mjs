@@ -266,6 +266,10 @@ test("a held plan is approved by a super admin, by its hash", async () => {
   await look();
   await eventually("/operations", "Held: waits for a decision");
   await see("A super_admin can approve it.");
+  const csrf = await page.locator("input[name=csrf]").first().inputValue();
+  const planHash = await page.locator(".run code").last().innerText();
+  const forged = await page.request.post(`${HOME}/act`, { form: { csrf, act: "approve", planHash, reason: "I am no boss" } });
+  assert.match(await forged.text(), /Forbidden: this takes a token with the role super_admin/);
   await isAccessible(page);
   const boss = await open();
   await signIn(boss, ROSTER_SUPER);

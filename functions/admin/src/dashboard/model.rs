@@ -45,6 +45,8 @@ struct View {
     rollout: Option<Rollout>,
     history: Vec<Entry>,
     older: String,
+    /// All of it, as JSON.
+    document: String,
 }
 
 struct Link {
@@ -263,6 +265,7 @@ pub(crate) async fn page(signed: &Signed<'_>) -> Result<Reply, Failure> {
         versions: rows,
         version_charts,
         older: history.next_cursor.map(|cursor| older(signed, id, &cursor)).unwrap_or_default(),
+        document: serde_json::to_string_pretty(&record.model).unwrap_or_default(),
         history: history.entries.iter().map(|entry| Entry::of(entry, repository)).collect(),
     };
     Ok(page::html(visit, StatusCode::OK, &view))
