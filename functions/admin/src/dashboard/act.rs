@@ -14,8 +14,10 @@ use super::model::Records;
 use super::page::{self, Failure, Page};
 use super::{Signed, oidc};
 
-/// How long a page goes on with further models: the gateway gives up after 29 seconds.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a page goes on with further models: the gateway gives up after 29 seconds, and one change may take 20.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// The models that are looked at together.
+const AT_ONCE: usize = 8;
 /// The most models of one action: a page of the catalogue.
 const MAX_MODELS: usize = 50;
 
@@ -297,8 +299,8 @@ pub(crate) async fn page(signed: &Signed<'_>) -> Result<Reply, Failure> {
 async fn shown(signed: &Signed<'_>, asked: &Asked<'_>, status: StatusCode, error: String) -> Result<Reply, Failure> {
     let act = asked.act;
     let mut subjects = Vec::new();
-    for id in asked.ids.iter().take(MAX_MODELS) {
-        subjects.push(asked.subject(signed, id).await?);
+    for ids in asked.ids[..asked.ids.len().min(MAX_MODELS)].chunks(AT_ONCE) {
+        subjects.extend(futures::future::try_join_all(ids.iter().map(|id| asked.subject(signed, id))).await?);
     }
     let is_lonely = asked.is_of_models() && subjects.is_empty();
     let proposes = asked.is_spec() && subjects.iter().any(|subject| subject.is_git);

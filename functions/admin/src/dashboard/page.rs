@@ -123,9 +123,11 @@ pub(crate) fn failed(visit: &Visit<'_>, session: Option<&Session>, failure: &Fai
             let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_GATEWAY);
             (status, refused.title.clone(), refused.detail.clone())
         }
-        Failure::Api(ApiError::Unreachable | ApiError::SignedOut) => {
-            told(StatusCode::BAD_GATEWAY, "The API does not answer", "Nothing was changed by this page. Try again.")
-        }
+        Failure::Api(ApiError::Unreachable | ApiError::SignedOut) => told(
+            StatusCode::BAD_GATEWAY,
+            "The API does not answer",
+            "Try again: what it has done already is not done twice.",
+        ),
         Failure::NotFound => told(StatusCode::NOT_FOUND, "No such page", "The catalogue is where everything begins."),
         Failure::Foreign => told(
             StatusCode::FORBIDDEN,
