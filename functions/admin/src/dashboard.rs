@@ -11,11 +11,14 @@ mod catalogue;
 mod chart;
 mod edit;
 mod form;
+mod guard;
 mod import;
 mod model;
 mod oidc;
 mod operations;
+mod outcome;
 mod page;
+mod plan;
 mod session;
 mod show;
 mod sign_in;
@@ -27,6 +30,7 @@ use roster_http::{Env, Problem, Reply, Request};
 
 use crate::App;
 use api::{Api, ApiError};
+use guard::guarded;
 use oidc::Provider;
 use page::{Failure, Page};
 use session::Session;
@@ -156,7 +160,7 @@ async fn read(signed: &Signed<'_>, path: &str) -> Result<Reply, Failure> {
         "operations" => operations::page(signed).await,
         "audit" => audit::page(signed).await,
         "import" => Ok(import::page(signed)),
-        "export" => signed.api.file("/admin/models/export", &signed.visit.request.query).await,
+        "export" => Ok(signed.api.file("/admin/models/export", &signed.visit.request.query).await?),
         "audit.csv" => audit::file(signed).await,
         _ => Err(Failure::NotFound),
     }
@@ -179,5 +183,5 @@ async fn write(signed: &Signed<'_>, path: &str) -> Result<Reply, Failure> {
 /// A page that was moved to.
 fn see_other(location: &str) -> Reply {
     let location = http::HeaderValue::try_from(location).unwrap_or(http::HeaderValue::from_static("/"));
-    page::guarded(Reply::empty(StatusCode::SEE_OTHER)).with_header(http::header::LOCATION, location)
+    guarded(Reply::empty(StatusCode::SEE_OTHER)).with_header(http::header::LOCATION, location)
 }

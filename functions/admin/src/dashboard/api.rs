@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::page::{Failure, guarded};
+use super::guard::guarded;
 use crate::write::SEGMENT;
 
 /// A client of the API with a session's token.
@@ -69,12 +69,6 @@ pub(crate) struct Change<'c> {
     pub(crate) etag: &'c str,
     /// Under which it is done once; empty for none.
     pub(crate) key: &'c str,
-}
-
-impl From<ApiError> for Failure {
-    fn from(error: ApiError) -> Self {
-        Self::Api(error)
-    }
 }
 
 impl From<ClientError> for ApiError {
@@ -150,12 +144,12 @@ impl Api {
     }
 
     /// A file of the API, handed on as it is.
-    pub(crate) async fn file(&self, path: &str, query: &[(String, String)]) -> Result<Reply, Failure> {
+    pub(crate) async fn file(&self, path: &str, query: &[(String, String)]) -> Result<Reply, ApiError> {
         let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let call = Call { method: Method::GET, path, query: &query, headers: HeaderMap::new(), body: Bytes::new() };
-        let answer = self.0.call(call).await.map_err(ApiError::from)?;
+        let answer = self.0.call(call).await?;
         if !answer.status.is_success() {
-            return Err(refused(answer.status, serde_json::from_slice(&answer.body).unwrap_or_default()).into());
+            return Err(refused(answer.status, serde_json::from_slice(&answer.body).unwrap_or_default()));
         }
         let mut reply = guarded(Reply { body: answer.body, ..Reply::empty(StatusCode::OK) });
         for name in [CONTENT_TYPE, CONTENT_DISPOSITION, LINK] {

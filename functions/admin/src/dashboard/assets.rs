@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use roster_core::canonical::sha256_hex;
 use roster_http::Reply;
 
-use super::page::guarded;
+use super::guard::guarded;
 
 struct Asset {
     /// The name in the build.

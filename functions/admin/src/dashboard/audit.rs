@@ -82,7 +82,7 @@ pub(crate) async fn page(signed: &Signed<'_>) -> Result<Reply, Failure> {
 pub(crate) async fn file(signed: &Signed<'_>) -> Result<Reply, Failure> {
     let mut query: Vec<(String, String)> = vec![("format".to_owned(), "csv".to_owned())];
     query.extend(asked(signed).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
-    signed.api.file("/admin/audit/export", &query).await
+    Ok(signed.api.file("/admin/audit/export", &query).await?)
 }
 
 fn asked<'s>(signed: &'s Signed<'_>) -> Vec<(&'static str, &'s str)> {

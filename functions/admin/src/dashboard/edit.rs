@@ -3,15 +3,15 @@
 use askama::Template;
 use http::{Method, StatusCode};
 use roster_http::Reply;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::act::{Outcome, outcomes};
 use super::api::{ApiError, Change, Mistake, segment};
 use super::form::{self, Field, Form};
 use super::model::Record;
+use super::outcome::{Outcome, outcomes};
 use super::page::{self, Failure, Page};
-use super::show::{self, FieldChange, Line};
-use super::{Signed, oidc};
+use super::plan::Plan;
+use super::{Signed, oidc, show};
 
 #[derive(Template)]
 #[template(path = "edit.html")]
@@ -44,33 +44,6 @@ struct PreviewView {
     reason: String,
     key: String,
     plan: Plan,
-}
-
-/// What a change would do, as the API tells it.
-pub(crate) struct Plan {
-    pub(crate) message: String,
-    pub(crate) path: String,
-    pub(crate) operations: Vec<String>,
-    pub(crate) holds: Vec<String>,
-    pub(crate) lines: Vec<Line>,
-    /// Whether it would do anything.
-    pub(crate) is_change: bool,
-}
-
-impl Plan {
-    /// The plan in the answer to a dry run.
-    pub(crate) fn of(message: String, data: &Value) -> Self {
-        let list = |key: &str| data[key].as_array().map(Vec::as_slice).unwrap_or_default();
-        let changes: Vec<FieldChange> = serde_json::from_value(data["changes"].clone()).unwrap_or_default();
-        Self {
-            message,
-            path: data["path"].as_str().unwrap_or_default().to_owned(),
-            operations: list("operations").iter().map(show::operation).collect(),
-            holds: list("holds").iter().map(|hold| show::value(&hold["message"])).collect(),
-            lines: data["diff"].as_str().map_or_else(|| show::changes(&changes), show::difference),
-            is_change: !list("operations").is_empty(),
-        }
-    }
 }
 
 /// What is edited.
@@ -262,10 +235,4 @@ fn retold(error: ApiError, show: impl FnOnce(Vec<Mistake>, StatusCode) -> Reply)
         }
         error => Err(error.into()),
     }
-}
-
-/// An object of the pairs whose values say something.
-pub(crate) fn said<'k>(pairs: impl IntoIterator<Item = (&'k str, String)>) -> Value {
-    let said = pairs.into_iter().filter(|(_, value)| !value.is_empty());
-    Value::Object(said.map(|(key, value)| (key.to_owned(), value.into())).collect::<Map<_, _>>())
 }

@@ -1,18 +1,16 @@
 //! What every page has: the frame around it, its headers, and the pages that say what went wrong.
 
 use askama::Template;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use roster_core::canonical::sha256_hex;
 use roster_http::Reply;
 
 use super::api::ApiError;
+use super::guard::guarded;
 use super::session::Session;
 use super::{Visit, assets};
 
-/// Nothing but what comes from here: no script and no style in a page, no frame around it, no form to elsewhere.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 /// Stands in a page for the digest of it, in quotes that no value has: theirs are escaped.
 const VERSION: &str = "@version@";
 /// The header with which a page asks whether it is old.
@@ -51,6 +49,12 @@ pub(crate) enum Failure {
     Form(&'static str),
     /// Something else went wrong.
     Problem(StatusCode),
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
 }
 
 #[derive(Template)]
@@ -97,15 +101,6 @@ pub(crate) fn html(visit: &Visit<'_>, status: StatusCode, view: &impl Template) 
     let text = text.replacen(&format!("\"X-Live\": \"{VERSION}\""), &format!("\"X-Live\": \"{version}\""), 1);
     let reply = Reply { body: text.into(), ..Reply::empty(status) };
     guarded(reply).with_header(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))
-}
-
-/// A reply that browsers handle with care.
-pub(crate) fn guarded(reply: Reply) -> Reply {
-    reply
-        .with_header(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY))
-        .with_header(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
-        .with_header(REFERRER_POLICY, HeaderValue::from_static("same-origin"))
-        .with_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))
 }
 
 /// The page that says that there is none.

@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use roster_http::Reply;
 
 use super::form::Form;
+use super::guard::guarded;
 use super::oidc::{Attempt, OidcError};
 use super::page::{self, Failure, Page};
 use super::session::{SESSION, Session, cookie, set_cookie};
@@ -43,7 +44,7 @@ pub(crate) fn first(visit: &Visit<'_>) -> Reply {
     // A part of a page cannot be exchanged for another page: the browser goes there as a whole.
     if visit.request.headers.contains_key("hx-request") {
         let location = HeaderValue::try_from(location).unwrap_or(HeaderValue::from_static("/"));
-        return page::guarded(Reply::empty(StatusCode::NO_CONTENT))
+        return guarded(Reply::empty(StatusCode::NO_CONTENT))
             .with_header(HeaderName::from_static("hx-redirect"), location);
     }
     let mut reply = see_other(&location);
