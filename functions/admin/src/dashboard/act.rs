@@ -315,7 +315,7 @@ pub(crate) async fn submit(signed: &Signed<'_>, form: &Form) -> Result<Reply, Fa
             rest.push(("id", *id));
             continue;
         }
-        done.push(one(signed, &asked, id).await?);
+        done.push(one(signed, &asked, id).await);
     }
     if !rest.is_empty() {
         rest.extend([("act", act.name), ("reason", asked.reason)]);
@@ -323,21 +323,22 @@ pub(crate) async fn submit(signed: &Signed<'_>, form: &Form) -> Result<Reply, Fa
     Ok(outcomes(signed, act.title, done, rest))
 }
 
-async fn one(signed: &Signed<'_>, asked: &Asked<'_>, id: &str) -> Result<Outcome, ApiError> {
-    let found: Records = signed.api.get("/admin/models", &[("id", id)]).await?;
-    let is_git = found.models.first().is_some_and(|record| record.origin["source"] == "git");
-    let proposes = is_git && asked.is_spec();
-    let mut query = Vec::new();
-    query.extend(proposes.then_some(("mode", "propose")));
-    query.extend(asked.approves.then_some(("approve", "true")));
-    // Every model has its own answer under the page's key.
-    let key = if asked.key.is_empty() { String::new() } else { format!("{}-{}", asked.key, segment(id)) };
-    let key = if key.len() <= 255 { key } else { String::new() };
-    match signed.api.change(&asked.change(id, query, asked.reason, &key)).await {
-        Ok(done) => Ok(Outcome::done(&signed.visit.root, id, &done, !proposes)),
-        Err(ApiError::SignedOut) => Err(ApiError::SignedOut),
-        Err(error) => Ok(Outcome::refused(id, &error)),
-    }
+/// Does it to one model. Whatever happens is told in its line, for others may have been done before.
+async fn one(signed: &Signed<'_>, asked: &Asked<'_>, id: &str) -> Outcome {
+    let attempt = async {
+        let found: Records = signed.api.get("/admin/models", &[("id", id)]).await?;
+        let is_git = found.models.first().is_some_and(|record| record.origin["source"] == "git");
+        let proposes = is_git && asked.is_spec();
+        let mut query = Vec::new();
+        query.extend(proposes.then_some(("mode", "propose")));
+        query.extend(asked.approves.then_some(("approve", "true")));
+        // Every model has its own answer under the page's key.
+        let key = if asked.key.is_empty() { String::new() } else { format!("{}-{}", asked.key, segment(id)) };
+        let key = if key.len() <= 255 { key } else { String::new() };
+        let done = signed.api.change(&asked.change(id, query, asked.reason, &key)).await?;
+        Ok(Outcome::done(&signed.visit.root, id, &done, !proposes))
+    };
+    attempt.await.unwrap_or_else(|error| Outcome::refused(id, &error))
 }
 
 /// An object of the pairs whose values say something.
