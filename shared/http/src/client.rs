@@ -1,5 +1,6 @@
 //! A client of the API, for commands that ask a deployment, and for the dashboard.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,9 +17,9 @@ const TIMEOUT: Duration = Duration::from_secs(35);
 /// More than Lambda can answer.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// Connections, which clients share.
-#[derive(Clone)]
-pub struct Connections(reqwest::Client);
+/// Connections, which clients share. TLS is set up by the first that needs it: whoever never asks starts without.
+#[derive(Clone, Default)]
+pub struct Connections(Arc<OnceLock<reqwest::Client>>);
 
 /// A client of one deployment, with one token.
 pub struct Client {
@@ -87,14 +88,14 @@ struct Told {
 }
 
 impl Connections {
-    /// Connections to wherever they are used, none of them open yet.
-    ///
-    /// # Errors
-    /// [`ClientError::Unreachable`] when TLS cannot be set up.
-    pub fn new() -> Result<Self, ClientError> {
+    fn client(&self, url: &str) -> Result<&reqwest::Client, ClientError> {
+        if let Some(client) = self.0.get() {
+            return Ok(client);
+        }
         // A redirect could lead the token elsewhere.
         let client = reqwest::Client::builder().user_agent("roster").timeout(TIMEOUT).redirect(Policy::none());
-        client.build().map(Self).map_err(|error| unreachable(String::new(), error))
+        let client = client.build().map_err(|error| unreachable(url.to_owned(), error))?;
+        Ok(self.0.get_or_init(|| client))
     }
 
     /// The JSON that a server of another kind answers: an OpenID provider, say.
@@ -104,8 +105,10 @@ impl Connections {
     pub async fn json(&self, url: &str, form: Option<String>) -> Result<serde_json::Value, ClientError> {
         let asked = trustworthy(url).ok_or(ClientError::Url)?;
         let request = match form {
-            None => self.0.get(asked),
-            Some(form) => self.0.post(asked).header("content-type", "application/x-www-form-urlencoded").body(form),
+            None => self.client(url)?.get(asked),
+            Some(form) => {
+                self.client(url)?.post(asked).header("content-type", "application/x-www-form-urlencoded").body(form)
+            }
         };
         let answer = read(url, request.header(ACCEPT, "application/json")).await?;
         let value: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
@@ -123,7 +126,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`] for a URL or a token that cannot be used.
     pub fn new(url: &str, token: &str) -> Result<Self, ClientError> {
-        Self::over(&Connections::new()?, url, token)
+        Self::over(&Connections::default(), url, token)
     }
 
     /// The same, over connections that others use too.
@@ -151,7 +154,7 @@ impl Client {
         if !call.query.is_empty() {
             url.query_pairs_mut().extend_pairs(call.query);
         }
-        let request = self.connections.0.request(call.method, url).headers(call.headers).body(call.body);
+        let request = self.connections.client(&asked)?.request(call.method, url).headers(call.headers).body(call.body);
         read(&asked, request.bearer_auth(&self.token)).await
     }
 
