@@ -72,6 +72,13 @@ const fn act(name: &'static str, title: &'static str, verb: &'static str, target
     Act { name, title, verb, target, inputs: NO_INPUTS, is_for_super: false }
 }
 
+impl Act {
+    /// Whether the API takes a reason: looking and releasing have none.
+    fn asks_reason(&self) -> bool {
+        !matches!(self.name, "sync" | "release")
+    }
+}
+
 static ACTS: &[Act] = &[
     act("archive", "Archive", "Archive", Target::Model("archive")),
     act("unarchive", "Restore", "Restore", Target::Model("unarchive")),
@@ -183,8 +190,7 @@ impl Asked<'_> {
             Target::Sync(Verb::Post, path) => (Method::POST, path.to_owned()),
             Target::Sync(Verb::Delete, path) => (Method::DELETE, path.to_owned()),
         };
-        let takes_body = matches!(self.act.name, "hold" | "approve") || !matches!(self.act.target, Target::Sync(..));
-        let body = if takes_body { self.body(reason) } else { Value::Null };
+        let body = if self.act.asks_reason() { self.body(reason) } else { Value::Null };
         Change { method, path, query, body, etag: "", key }
     }
 
@@ -267,7 +273,7 @@ async fn shown(signed: &Signed<'_>, asked: &Asked<'_>, status: StatusCode, error
         version: asked.version.to_owned(),
         inputs: asked.inputs.iter().map(|(input, value)| (*input, (*value).to_owned())).collect(),
         reason: asked.reason.to_owned(),
-        asks_reason: !matches!(act.name, "sync" | "release"),
+        asks_reason: act.asks_reason(),
         asks_approval: signed.session.is_super()
             && subjects
                 .iter()
@@ -296,8 +302,7 @@ pub(crate) async fn submit(signed: &Signed<'_>, form: &Form) -> Result<Reply, Fa
     if form.get("step") == "show" {
         return shown(signed, &asked, StatusCode::OK, String::new()).await;
     }
-    let needs_reason = !matches!(act.name, "sync" | "release");
-    if needs_reason && asked.reason.trim().is_empty() {
+    if act.asks_reason() && asked.reason.trim().is_empty() {
         let error = "Reason: say why, for who reads the history.".to_owned();
         return shown(signed, &asked, StatusCode::UNPROCESSABLE_ENTITY, error).await;
     }

@@ -197,12 +197,7 @@ impl Row {
             id: model.id.clone(),
             name: model.display_name.clone(),
             provider: model.provider.clone(),
-            state: match (model.is_archived, model.is_legacy, model.is_available) {
-                (true, ..) => "archived",
-                (_, true, _) => "legacy",
-                (.., false) => "unavailable",
-                _ => "active",
-            },
+            state: show::state(model.is_archived, model.is_legacy, model.is_available),
             tier: model.required_tier.clone(),
             input: show::price(model.input_cost_per_million_tokens),
             output: show::price(model.output_cost_per_million_tokens),

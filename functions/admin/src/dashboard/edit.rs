@@ -136,8 +136,7 @@ pub(crate) async fn page(signed: &Signed<'_>) -> Result<Reply, Failure> {
         (id, _) => Subject::read(signed, id).await?,
     };
     let document = subject.base.clone();
-    let longer = visit.queries("longer");
-    Ok(page::html(visit, StatusCode::OK, &subject.shown(signed, &document, &[], &longer, "")))
+    Ok(page::html(visit, StatusCode::OK, &subject.shown(signed, &document, &[], &[], "")))
 }
 
 /// What a new model begins with.

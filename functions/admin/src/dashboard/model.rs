@@ -278,14 +278,9 @@ fn older(signed: &Signed<'_>, id: &str, cursor: &str) -> String {
 }
 
 /// A model's state in one word.
-pub(crate) fn state(model: &Value) -> &'static str {
+fn state(model: &Value) -> &'static str {
     let is = |key: &str| model[key] == true;
-    match (is("isArchived"), is("isLegacy"), is("isAvailable")) {
-        (true, ..) => "archived",
-        (_, true, _) => "legacy",
-        (.., false) => "unavailable",
-        _ => "active",
-    }
+    show::state(is("isArchived"), is("isLegacy"), is("isAvailable"))
 }
 
 fn access(status: &str) -> &'static str {

@@ -74,6 +74,16 @@ pub(crate) fn value(value: &Value) -> String {
     }
 }
 
+/// A model's state in one word.
+pub(crate) fn state(is_archived: bool, is_legacy: bool, is_available: bool) -> &'static str {
+    match (is_archived, is_legacy, is_available) {
+        (true, ..) => "archived",
+        (_, true, _) => "legacy",
+        (.., false) => "unavailable",
+        _ => "active",
+    }
+}
+
 /// A commit's short name.
 pub(crate) fn commit(id: &str) -> String {
     id.chars().take(12).collect()
